@@ -1,0 +1,102 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// What every target of ours is built with: Swift 6 mode, and imports that say what they expose.
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+/// A target of ours. The arrows of the design are the `uses` lists: they only go downwards.
+func module(_ name: String, uses: [String] = [], path: String? = nil) -> Target {
+    .target(
+        name: name, dependencies: uses.map { .init(stringLiteral: $0) },
+        path: path ?? "Sources/\(name)", swiftSettings: settings)
+}
+
+func program(_ name: String, uses: [String], path: String) -> Target {
+    .executableTarget(
+        name: name, dependencies: uses.map { .init(stringLiteral: $0) }, path: path,
+        swiftSettings: settings)
+}
+
+func tests(_ name: String, uses: [String]) -> Target {
+    .testTarget(
+        name: "\(name)Tests", dependencies: uses.map { .init(stringLiteral: $0) },
+        path: "Tests/\(name)Tests", swiftSettings: settings)
+}
+
+let package = Package(
+    name: "tallystick",
+    products: [
+        .executable(name: "tallystick", targets: ["tallystick"]),
+        .executable(name: "tallystick-replay", targets: ["tallystick-replay"]),
+    ],
+    targets: [
+        // Programs.
+        program(
+            "tallystick",
+            uses: ["API", "Server", "Engine", "Projections", "EventLog", "Platform", "Billing", "Formats", "JSON", "HTTP"],
+            path: "Sources/tallystick"),
+        program(
+            "tallystick-replay",
+            uses: ["Projections", "EventLog", "Records", "Formats", "Billing", "JSON", "Hashing", "Platform", "Engine"],
+            path: "Replay"),
+        program("tallystick-bench", uses: ["Platform"], path: "ops/bench"),
+
+        // Machinery.
+        module(
+            "API",
+            uses: ["HTTP", "JSON", "Billing", "Formats", "Records", "Engine", "Projections", "Schemas", "Hashing", "Platform"]),
+        module(
+            "Projections",
+            uses: ["Billing", "Records", "EventLog", "SQLite", "Schemas", "Hashing", "Platform"]),
+        module("Engine", uses: ["Billing", "Records", "EventLog", "Hashing", "Platform"]),
+        module("Server", uses: ["HTTP", "Platform", "CLinux"]),
+        module("EventLog", uses: ["CLMDB", "Hashing", "Platform"]),
+        module("SQLite", uses: ["CSQLite"]),
+        module("Platform", uses: ["CLinux"]),
+
+        // Pure: no I/O, no clock, no actor, no Foundation.
+        module("Records", uses: ["Billing", "Hashing"]),
+        module("Formats", uses: ["Billing", "JSON", "Hashing"]),
+        module("HTTP"),
+        module("JSON"),
+        module("Billing"),
+        module("Hashing", uses: ["CHashing"]),
+
+        // Files that are the truth, embedded as bytes.
+        .target(
+            name: "Schemas", path: "Schemas", exclude: ["RECORD.md"],
+            resources: [.embedInCode("calls.sql"), .embedInCode("openapi.json")],
+            swiftSettings: settings),
+
+        // Doors to C.
+        .target(name: "CLinux", path: "Sources/CLinux"),
+        .target(name: "CHashing", path: "Sources/CHashing"),
+        .systemLibrary(
+            name: "CLMDB", path: "Sources/CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
+        .systemLibrary(
+            name: "CSQLite", path: "Sources/CSQLite", pkgConfig: "sqlite3",
+            providers: [.apt(["libsqlite3-dev"])]),
+
+        // Tests.
+        tests("Billing", uses: ["Billing"]),
+        tests("JSON", uses: ["JSON"]),
+        tests("HTTP", uses: ["HTTP"]),
+        tests("Hashing", uses: ["Hashing"]),
+        tests("Records", uses: ["Records", "Billing", "Hashing"]),
+        tests("Formats", uses: ["Formats", "Billing", "JSON"]),
+        tests("Platform", uses: ["Platform"]),
+        tests("EventLog", uses: ["EventLog", "Hashing", "Platform"]),
+        tests("SQLite", uses: ["SQLite"]),
+        tests("Projections", uses: ["Projections", "EventLog", "SQLite", "Records", "Billing", "Platform"]),
+        tests("Engine", uses: ["Engine", "EventLog", "Records", "Billing", "Platform"]),
+        tests("Server", uses: ["Server", "HTTP", "Platform"]),
+        tests("API", uses: ["API", "Engine", "Projections", "EventLog", "Records", "HTTP", "JSON", "Billing", "Formats", "Schemas", "Platform"]),
+        tests("Tidy", uses: []),
+        tests("Daemon", uses: ["Platform"]),
+    ]
+)

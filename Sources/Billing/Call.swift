@@ -1,0 +1,180 @@
+/// One LLM call (or, as `llm.usage`, tokens reported apart from one).
+public struct Call: Hashable, Sendable {
+    public enum Operation: UInt8, CaseIterable, Sendable {
+        case chat, responses, embedding, image, audio, rerank, other
+        public var name: String { String(describing: self) }
+    }
+    /// Whose provider key paid the provider.
+    public enum KeySource: UInt8, CaseIterable, Sendable {
+        case platform, byok
+        public var name: String { String(describing: self) }
+    }
+    public enum Status: UInt8, CaseIterable, Sendable {
+        case success, failure, aborted
+        public var name: String { String(describing: self) }
+    }
+
+    public var org: Name?
+    public var user: Name?
+    /// A sender's subscription id (Lago's formats) that stands for the owner until admission looks it up among the
+    /// assigned plans. The content hash covers it as sent; `org` or `user` is what admission found.
+    public var subscription: Name?
+    public var service: Name?
+    public var team: Name?
+    /// An alias or a hash, never a key.
+    public var apiKey: Name?
+    public var endUser: Name?
+    public var provider: Name
+    public var model: Name
+    public var requestedModel: Name?
+    public var operation: Operation
+    public var keySource: KeySource
+    public var status: Status
+    /// Nil: unknown, which is not zero.
+    public var usage: Usage?
+    /// What the gateway says it cost, in dollars, at most 12 decimals; nil: unknown.
+    public var cost: Decimal?
+    public var latencyMilliseconds: UInt32?
+    public var cacheHit: Bool
+    /// The hold to settle.
+    public var authorization: Name?
+    /// Free-form facts, at most 32, in byte order of their names.
+    public var attributes: [Attribute]
+
+    public static let attributesMax = 32
+
+    public init(
+        org: Name? = nil, user: Name? = nil, subscription: Name? = nil, service: Name? = nil, team: Name? = nil,
+        apiKey: Name? = nil, endUser: Name? = nil, provider: Name, model: Name, requestedModel: Name? = nil,
+        operation: Operation, keySource: KeySource = .platform, status: Status, usage: Usage? = nil,
+        cost: Decimal? = nil, latencyMilliseconds: UInt32? = nil, cacheHit: Bool = false,
+        authorization: Name? = nil, attributes: [Attribute] = []
+    ) {
+        self.org = org
+        self.user = user
+        self.subscription = subscription
+        self.service = service
+        self.team = team
+        self.apiKey = apiKey
+        self.endUser = endUser
+        self.provider = provider
+        self.model = model
+        self.requestedModel = requestedModel
+        self.operation = operation
+        self.keySource = keySource
+        self.status = status
+        self.usage = usage
+        self.cost = cost
+        self.latencyMilliseconds = latencyMilliseconds
+        self.cacheHit = cacheHit
+        self.authorization = authorization
+        self.attributes = attributes
+    }
+}
+
+/// One of `data.attributes`: name 1...256 bytes, value 0...1024 bytes, neither with control characters.
+public struct Attribute: Hashable, Sendable {
+    public static let valueBytesMax = 1024
+    public var name: Name
+    public var value: String
+
+    public init(name: Name, value: String) {
+        self.name = name
+        self.value = value
+    }
+}
+
+/// What a call used. Totals are inclusive, subsets beside them (contract 2). Nil is "not said", which is not zero.
+public struct Usage: Hashable, Sendable {
+    /// A count over this is refused: 10^12, so that no product of a rating can pass 128 bits.
+    public static let countMax: Int64 = 1_000_000_000_000
+
+    public var inputTokens: Int64?
+    public var outputTokens: Int64?
+    /// Subsets of `inputTokens`.
+    public var cacheReadTokens: Int64?
+    public var cacheWriteTokens: Int64?
+    /// Subset of `outputTokens`.
+    public var reasoningTokens: Int64?
+    public var images: Int64?
+    /// May have decimals (a transcription of 12.5 s): at most 6.
+    public var audioSeconds: Decimal?
+    public var characters: Int64?
+    public var searches: Int64?
+    public var requests: Int64?
+
+    public init(
+        inputTokens: Int64? = nil, outputTokens: Int64? = nil, cacheReadTokens: Int64? = nil,
+        cacheWriteTokens: Int64? = nil, reasoningTokens: Int64? = nil, images: Int64? = nil,
+        audioSeconds: Decimal? = nil, characters: Int64? = nil, searches: Int64? = nil, requests: Int64? = nil
+    ) {
+        self.inputTokens = inputTokens
+        self.outputTokens = outputTokens
+        self.cacheReadTokens = cacheReadTokens
+        self.cacheWriteTokens = cacheWriteTokens
+        self.reasoningTokens = reasoningTokens
+        self.images = images
+        self.audioSeconds = audioSeconds
+        self.characters = characters
+        self.searches = searches
+        self.requests = requests
+    }
+
+    /// The name of the first member that breaks a rule (negative, over `countMax`, or a subset larger than its total),
+    /// with the reason; nil when all hold. A subset whose total is not said is larger than its total.
+    public var fault: (field: String, reason: String)? {
+        let counts: [(String, Int64?)] = [
+            ("input_tokens", inputTokens), ("output_tokens", outputTokens), ("cache_read_tokens", cacheReadTokens),
+            ("cache_write_tokens", cacheWriteTokens), ("reasoning_tokens", reasoningTokens), ("images", images),
+            ("characters", characters), ("searches", searches), ("requests", requests),
+        ]
+        for (field, value) in counts {
+            guard let value else { continue }
+            if value < 0 { return (field, "is negative") }
+            if value > Usage.countMax { return (field, "is over \(Usage.countMax)") }
+        }
+        if let seconds = audioSeconds {
+            if seconds.mantissa < 0 { return ("audio_seconds", "is negative") }
+            guard let micros = seconds.rescaled(to: 6), micros <= Usage.countMax else {
+                return ("audio_seconds", "is over 1000000")
+            }
+        }
+        let input = inputTokens ?? 0
+        if (cacheReadTokens ?? 0) > input { return ("cache_read_tokens", "is larger than input_tokens, its total") }
+        if (cacheReadTokens ?? 0) + (cacheWriteTokens ?? 0) > input {
+            return ("cache_write_tokens", "with cache_read_tokens is larger than input_tokens, their total")
+        }
+        if (reasoningTokens ?? 0) > (outputTokens ?? 0) {
+            return ("reasoning_tokens", "is larger than output_tokens, its total")
+        }
+        return nil
+    }
+}
+
+/// Unwinds a call's count, tokens and recorded charge slices.
+public struct CallVoided: Hashable, Sendable {
+    public var source: Name
+    public var id: Name
+    public var reason: String
+
+    public init(source: Name, id: Name, reason: String) {
+        self.source = source
+        self.id = id
+        self.reason = reason
+    }
+}
+
+/// Voids a call and charges it again from the corrected data.
+public struct CallAmended: Hashable, Sendable {
+    public var source: Name
+    public var id: Name
+    public var reason: String
+    public var call: Call
+
+    public init(source: Name, id: Name, reason: String, call: Call) {
+        self.source = source
+        self.id = id
+        self.reason = reason
+        self.call = call
+    }
+}

@@ -1,0 +1,3 @@
+#ifndef TALLY_CHASHING_H
+#define TALLY_CHASHING_H
+#endif
