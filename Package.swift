@@ -101,7 +101,9 @@ let package = Package(
         tests("Platform", uses: ["Platform"]),
         tests("EventLog", uses: ["EventLog", "Hashing", "Platform"]),
         tests("SQLite", uses: ["SQLite"]),
-        tests("Projections", uses: ["Projections", "EventLog", "SQLite", "Records", "Billing", "Platform"]),
+        tests(
+            "Projections",
+            uses: ["Projections", "EventLog", "SQLite", "Records", "Billing", "Hashing", "Platform", "TestEvents"]),
         tests("Engine", uses: ["Engine", "EventLog", "Records", "Billing", "Platform"]),
         tests("Server", uses: ["Server", "HTTP", "Platform"]),
         tests("API", uses: ["API", "Engine", "Projections", "EventLog", "Records", "HTTP", "JSON", "Billing", "Formats", "Schemas", "Platform"]),
