@@ -7,7 +7,8 @@ public struct Name: Hashable, Sendable {
 
     public let text: String
 
-    /// Nil when `bytes` is empty, over 256 bytes, not UTF-8, or holds a control character (U+0000...U+001F, U+007F...U+009F).
+    /// Nil when `bytes` is empty, over 256 bytes, not UTF-8, or holds a control character (U+0000...U+001F,
+    /// U+007F...U+009F).
     public init?(bytes: some Collection<UInt8>) {
         guard (1...Name.bytesMax).contains(bytes.count) else { return nil }
         var previous: UInt8 = 0
