@@ -53,6 +53,11 @@ struct Controls {
         flushed = positions.count
     }
 
+    /// Rates by the catalog as it is now; long price lists are searched once a model.
+    mutating func rate(_ call: Call, at time: Timestamp, countsCall: Bool) throws(Rejection) -> Rating {
+        try catalog.rateRemembering(call, at: time, countsCall: countsCall)
+    }
+
     /// The catalog as it was when the record at `position` was folded: what a charge was made with. Rare, so made anew.
     func catalog(at position: UInt64, log: any RecordSource) throws -> Catalog {
         guard let last = positions.last, last > position else { return catalog }

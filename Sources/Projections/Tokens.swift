@@ -66,7 +66,8 @@ public struct Tokens: Projection {
     }
 
     private mutating func add(_ call: Call, at time: Timestamp, isCall: Bool, position: UInt64) throws {
-        let sums = try TokenSums(call, at: time, isCall: isCall, catalog: controls.catalog)
+        let rating = try controls.rate(call, at: time, countsCall: isCall)
+        let sums = try TokenSums(call, isCall: isCall, rating: rating)
         try add(sums, of: call, at: time)
         if let last = active[call.org], last >= time { return }
         active[call.org] = time
@@ -76,7 +77,8 @@ public struct Tokens: Projection {
     /// before, must not leave a difference.
     private mutating func unwind(_ version: Corrections.Version, log: any RecordSource) throws {
         let catalog = try controls.catalog(at: version.position, log: log)
-        let sums = try TokenSums(version.call, at: version.occurredAt, isCall: version.isCall, catalog: catalog)
+        let rating = try catalog.rate(version.call, at: version.occurredAt, countsCall: version.isCall)
+        let sums = try TokenSums(version.call, isCall: version.isCall, rating: rating)
         try add(sums.negated, of: version.call, at: version.occurredAt)
     }
 
@@ -132,8 +134,7 @@ struct TokenSums {
 
     init() {}
 
-    init(_ call: Call, at time: Timestamp, isCall: Bool, catalog: Catalog) throws {
-        let rating = try catalog.rate(call, at: time, countsCall: isCall)
+    init(_ call: Call, isCall: Bool, rating: Rating) throws {
         calls = isCall && Quota.uses(call, plan: nil) ? 1 : 0
         if let usage = call.usage {
             inputTokens = usage.inputTokens ?? 0
