@@ -31,8 +31,10 @@ public struct Name: Hashable, Sendable {
     }
 
     public static func == (left: Name, right: Name) -> Bool {
-        // `String ==` is a memcmp for equal bytes; only when it says "equal" may the bytes still differ.
-        left.text == right.text && left.text.utf8.elementsEqual(right.text.utf8)
+        let isEqual = left.text.utf8.withContiguousStorageIfAvailable { leftBytes in
+            right.text.utf8.withContiguousStorageIfAvailable { leftBytes.elementsEqual($0) } ?? nil
+        }
+        return (isEqual ?? nil) ?? left.text.utf8.elementsEqual(right.text.utf8)
     }
 
     public func hash(into hasher: inout Hasher) {
