@@ -23,7 +23,7 @@ import Testing
             folder: folder.path, source: source, projections: ReadModels.all, runners: 1, pace: pace)
         try await models.start()
         for name in Self.names {
-            let seen = await models.wait(name, until: source.highWater, timeoutMilliseconds: 20_000)
+            let seen = await models.wait(name, until: source.highWater, timeoutMilliseconds: 120_000)
             #expect(seen == source.highWater, "\(models.statuses)")
         }
         let statuses = models.statuses
@@ -141,7 +141,7 @@ import Testing
         let folder = TemporaryFolder()
         let models = ReadModels(folder: folder.path, source: source)
         try await models.start()
-        for name in Self.names { await models.wait(name, until: 2000, timeoutMilliseconds: 20_000) }
+        for name in Self.names { await models.wait(name, until: 2000, timeoutMilliseconds: 120_000) }
         let seen = try await models.ask(TokensQuery(groups: TokensQuery.Dimension.allCases))
         #expect(seen.position == 2000)
         var found: [Key: TokensAnswer.Totals] = [:]
