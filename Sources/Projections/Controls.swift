@@ -10,7 +10,8 @@ struct Controls {
 
     private let table: Table
     private let keepsPrices: Bool
-    private(set) var catalog = Catalog()
+    /// Rating remembers the rules it found in it: a cache, which changes no answer.
+    var catalog = Catalog()
     /// Eight bytes each; records of this kind are few.
     private var positions: [UInt64] = []
     private var flushed = 0
@@ -51,11 +52,6 @@ struct Controls {
             try sink.append([], key: [.integer(Int64(position))], to: table)
         }
         flushed = positions.count
-    }
-
-    /// Rates by the catalog as it is now; long price lists are searched once a model.
-    mutating func rate(_ call: Call, at time: Timestamp, countsCall: Bool) throws(Rejection) -> Rating {
-        try catalog.rateRemembering(call, at: time, countsCall: countsCall)
     }
 
     /// The catalog as it was when the record at `position` was folded: what a charge was made with. Rare, so made anew.
