@@ -89,6 +89,11 @@ public struct Catalog: Sendable {
         governing(call, at: time).flatMap { standing($0, at: time) }
     }
 
+    /// The Lago subscription that a call's usage goes to: of the standing that governs it. Nil when that has none.
+    public func subscription(for call: Call, at time: Timestamp) -> Name? {
+        governing(call, at: time)?.assignment.lago?.externalSubscriptionID
+    }
+
     /// Every owner that was ever assigned a plan, orgs first, in byte order of names.
     public var owners: [Owner] { assignments.keys.sorted() }
 

@@ -22,16 +22,25 @@ public struct Credits: Projection {
         "spending", tag: 7, kind: .sums, keys: [.name("org"), .name("user")],
         values: [.integer("charged"), .integer("overage")])
 
+    /// A movement with names as numbers: a million of them may be gathered before a flush.
     private struct Pending {
-        var movement: Movement
+        var owner: UInt32
+        var user: UInt32
+        var model: UInt32
+        var isUser: Bool
+        var kind: Movement.Kind
+        var seq: UInt8
         var position: UInt64
-        var seq: Int
         var at: Timestamp
-        var model: Name?
+        var amount: Money
+        var balanceAfter: Money
+        var overage: Money
+        var invoiced: Money
+        var slices: [Slice]
     }
     private struct Spender: Hashable {
-        var org: Name
-        var user: Name
+        var org: UInt32
+        var user: UInt32
     }
     private struct Spent {
         var charged: Int64 = 0
@@ -39,6 +48,7 @@ public struct Credits: Projection {
     }
 
     private var rows = BookRows(tables: Credits.book)
+    private var names = NamePool()
     private var pending: [Pending] = []
     private var spent: [Spender: Spent] = [:]
 
@@ -51,46 +61,64 @@ public struct Credits: Projection {
     public mutating func apply(_ record: Record, log: any RecordSource) throws {
         let outcome = try rows.apply(record)
         if outcome.movements.isEmpty { return }
-        var model: Name?
-        if case .call(let call) = record.event.fact { model = call.model }
-        if case .usage(let call) = record.event.fact { model = call.model }
-        for (seq, movement) in outcome.movements.enumerated() {
+        var model: UInt32 = 0
+        switch record.event.fact {
+        case .call(let call), .usage(let call): model = names.number(of: call.model)
+        default: break
+        }
+        var seq: UInt8 = 0
+        for movement in outcome.movements {
+            let owner = names.number(of: movement.owner.name)
+            let user = names.number(of: movement.user)
+            var isUser = false
+            if case .user = movement.owner { isUser = true }
             pending.append(
-                Pending(movement: movement, position: record.position, seq: seq, at: record.occurredAt, model: model))
-            guard case .org(let org) = movement.owner, let user = movement.user, movement.kind == .charge else {
-                continue
-            }
+                Pending(
+                    owner: owner, user: user, model: model, isUser: isUser, kind: movement.kind, seq: seq,
+                    position: record.position, at: record.occurredAt, amount: movement.amount,
+                    balanceAfter: movement.balanceAfter, overage: movement.overage, invoiced: movement.invoiced,
+                    slices: movement.slices))
+            seq += 1
+            guard !isUser, user != 0, movement.kind == .charge else { continue }
             // Sums of parts of the account's own sums, which admission keeps within 64 bits.
-            spent[Spender(org: org, user: user), default: Spent()].charged -= movement.amount.nanos
-            spent[Spender(org: org, user: user), default: Spent()].overage += movement.overage.nanos
+            spent[Spender(org: owner, user: user), default: Spent()].charged -= movement.amount.nanos
+            if movement.overage > .zero {
+                spent[Spender(org: owner, user: user), default: Spent()].overage += movement.overage.nanos
+            }
         }
     }
 
     public mutating func flush(into sink: any RowSink) throws {
-        // Neighbours in the table's B-tree one after the other.
-        pending.sort { left, right in
-            if left.movement.owner != right.movement.owner { return left.movement.owner < right.movement.owner }
-            return (left.position, left.seq) < (right.position, right.seq)
+        // An owner's movements one after the other: neighbours in the table's B-tree.
+        var byOwner: [[Int32]] = []
+        for index in pending.indices {
+            let place = Int(pending[index].owner) * 2 + (pending[index].isUser ? 1 : 0)
+            while byOwner.count <= place { byOwner.append([]) }
+            byOwner[place].append(Int32(index))
         }
-        for item in pending {
-            let movement = item.movement
-            try sink.append(
-                [
-                    .integer(item.at.microseconds), .integer(Int64(movement.kind.rawValue)),
-                    .integer(movement.amount.nanos), .integer(movement.balanceAfter.nanos),
-                    movement.user.map { .text($0.text) } ?? .null, item.model.map { .text($0.text) } ?? .null,
-                    .integer(movement.overage.nanos), .integer(movement.invoiced.nanos),
-                    .text(SliceText.write(movement.slices)),
-                ],
-                key: BookRows.cells(movement.owner) + [.integer(Int64(item.position)), .integer(Int64(item.seq))],
-                to: Credits.movements)
+        for places in byOwner {
+            for place in places {
+                let item = pending[Int(place)]
+                try sink.append(
+                    [
+                        .integer(item.at.microseconds), .integer(Int64(item.kind.rawValue)),
+                        .integer(item.amount.nanos), .integer(item.balanceAfter.nanos), names.cell(item.user),
+                        names.cell(item.model), .integer(item.overage.nanos), .integer(item.invoiced.nanos),
+                        .text(SliceText.write(item.slices)),
+                    ],
+                    key: [
+                        .integer(item.isUser ? 1 : 0), names.cell(item.owner), .integer(Int64(item.position)),
+                        .integer(Int64(item.seq)),
+                    ], to: Credits.movements)
+            }
         }
         pending.removeAll(keepingCapacity: true)
         try sink.add(
             spent.map { key, sums in
-                SumRow(key: [.text(key.org.text), .text(key.user.text)], sums: [sums.charged, sums.overage])
+                SumRow(key: [names.cell(key.org), names.cell(key.user)], sums: [sums.charged, sums.overage])
             }, to: Credits.spending)
         spent.removeAll(keepingCapacity: true)
+        names.trim()
         try rows.flush(into: sink)
     }
 }
@@ -101,7 +129,9 @@ enum SliceText {
         var text = ""
         for slice in slices {
             if !text.isEmpty { text += "\n" }
-            text += "\(slice.amount.nanos) \(slice.lot.text)"
+            text += String(slice.amount.nanos)
+            text += " "
+            text += slice.lot.text
         }
         return text
     }

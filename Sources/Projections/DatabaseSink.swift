@@ -53,6 +53,20 @@ public final class DatabaseSink: RowSink {
         return number
     }
 
+    /// Binds cells as the file holds them, without making arrays of them.
+    private func bind(
+        _ cells: [Value], _ columns: [Table.Column], to statement: Statement, from first: Int
+    ) throws(SQLiteError) {
+        precondition(cells.count == columns.count, "\(cells.count) cells for \(columns.count) columns")
+        for index in columns.indices {
+            if columns[index].isName {
+                try statement.bind(try number(of: cells[index]), at: first + index)
+            } else {
+                try statement.bind(cells[index], at: first + index)
+            }
+        }
+    }
+
     /// Cells as the file holds them: names as their numbers.
     private func stored(_ cells: [Value], _ columns: [Table.Column]) throws(SQLiteError) -> [Value] {
         precondition(cells.count == columns.count, "\(cells.count) cells for \(columns.count) columns")
@@ -109,7 +123,8 @@ public final class DatabaseSink: RowSink {
     public func append(_ values: [Value], key: [Value], to table: Table) throws {
         precondition(table.kind == .appended, "table \(table.name) is not appended to")
         let statement = try database.statement(table.insertSQL)
-        try statement.bind(try stored(key, table.keys) + stored(values, table.values))
+        try bind(key, table.keys, to: statement, from: 0)
+        try bind(values, table.values, to: statement, from: key.count)
         try statement.step()
         digester.add(table, key: key, values: values)
     }

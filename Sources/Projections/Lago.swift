@@ -40,10 +40,16 @@ public struct Lago: Projection {
 
     private var rows = BookRows(tables: Lago.book)
     private var windowSeconds = Lago.windowSecondsDefault
-    private var open: [LagoLineKey: LagoSums] = [:]
+    private var open: [LagoLineKey: OpenLine] = [:]
+
+    private struct OpenLine {
+        var sums: LagoSums
+        /// Since the last flush: then its key is in `changed`.
+        var isChanged: Bool
+    }
 
     // Since the last flush.
-    private var changed: Set<LagoLineKey> = []
+    private var changed: [LagoLineKey] = []
     private var removed: Set<LagoLineKey> = []
     private var sealed: [LagoSealed] = []
     private var deliveries: [Delivery] = []
@@ -55,7 +61,8 @@ public struct Lago: Projection {
     public mutating func load(from database: Database, at position: UInt64, log: any RecordSource) throws {
         try rows.load(from: database, log: log)
         try database.rows(Lago.openLines.scanSQL) { row in
-            open[LagoColumns.key(row, 0)] = LagoColumns.sums(row, LagoColumns.key.count)
+            let sums = LagoColumns.sums(row, LagoColumns.key.count)
+            open[LagoColumns.key(row, 0)] = OpenLine(sums: sums, isChanged: false)
         }
         windowSeconds = try database.integer("SELECT seconds FROM windows") ?? Lago.windowSecondsDefault
     }
@@ -81,22 +88,33 @@ public struct Lago: Projection {
 
     private mutating func add(_ call: Call, isCall: Bool, outcome: Outcome, record: Record) throws {
         let time = record.occurredAt
-        guard let lago = rows.book.catalog.standing(for: call, at: time)?.assignment.lago else { return }
+        guard let subscription = rows.book.catalog.subscription(for: call, at: time) else { return }
         let charge = outcome.rating?.charge ?? .zero
         // A failure that used nothing is no usage: no line for it alone.
         guard charge > .zero || call.hasUsage || (isCall && Quota.uses(call, plan: nil)) else { return }
-        let invoiced = outcome.movements.reduce(Money.zero) { $0 + $1.invoiced }
+        var invoiced = Money.zero
+        for movement in outcome.movements { invoiced += movement.invoiced }
         let key = LagoLineKey(
-            subscription: lago.externalSubscriptionID,
-            windowStart: LagoLineKey.windowStart(of: time, seconds: windowSeconds), windowSeconds: windowSeconds,
-            provider: call.provider, model: call.model, operation: call.operation)
-        var sums = open.removeValue(forKey: key) ?? LagoSums(at: time, position: record.position)
-        guard
-            sums.add(
-                call, isCall: isCall, charge: charge, invoiced: invoiced, at: time, position: record.position)
-        else { throw SumOverflow(table: Lago.openLines.name) }
-        open[key] = sums
-        changed.insert(key)
+            subscription: subscription, windowStart: LagoLineKey.windowStart(of: time, seconds: windowSeconds),
+            windowSeconds: windowSeconds, provider: call.provider, model: call.model, operation: call.operation)
+        let update = Lago.update(&open[key], at: time, position: record.position) { sums in
+            sums.add(call, isCall: isCall, charge: charge, invoiced: invoiced, at: time, position: record.position)
+        }
+        guard let isFirstChange = update else { throw SumOverflow(table: Lago.openLines.name) }
+        if isFirstChange { changed.append(key) }
+    }
+
+    /// Changes a line in its place, made when there is none. Nil when a sum does not fit; else whether it is the first
+    /// change since the last flush.
+    private static func update(
+        _ line: inout OpenLine?, at time: Timestamp, position: UInt64, _ body: (inout LagoSums) -> Bool
+    ) -> Bool? {
+        var changed = line ?? OpenLine(sums: LagoSums(at: time, position: position), isChanged: false)
+        let isFirstChange = !changed.isChanged
+        changed.isChanged = true
+        guard body(&changed.sums) else { return nil }
+        line = changed
+        return isFirstChange
     }
 
     /// Lines cut with another length are sealed by their own end.
@@ -110,10 +128,9 @@ public struct Lago: Projection {
         if ended.isEmpty { return }
         for key in ended.keys {
             open[key] = nil
-            changed.remove(key)
             removed.insert(key)
         }
-        sealed.append(LagoSealed(ended, closedBy: position))
+        sealed.append(LagoSealed(ended.mapValues(\.sums), closedBy: position))
     }
 
     private mutating func deliver(_ delivery: LagoDelivery, state: LagoBatch.State, position: UInt64) {
@@ -123,12 +140,14 @@ public struct Lago: Projection {
     }
 
     public mutating func flush(into sink: any RowSink) throws {
-        // A line sealed and opened anew since the last flush is in both sets: first out, then in.
+        // A line sealed and opened anew since the last flush is in both: first out, then in.
         for key in removed { try sink.remove(key: LagoColumns.cells(key), from: Lago.openLines) }
         removed.removeAll(keepingCapacity: true)
         for key in changed {
-            guard let sums = open[key] else { preconditionFailure("changed line \(key) is not open") }
-            try sink.put(LagoColumns.cells(sums), key: LagoColumns.cells(key), in: Lago.openLines)
+            // Sealed since it changed, or written already when it was sealed and opened anew.
+            guard let line = open[key], line.isChanged else { continue }
+            open[key]?.isChanged = false
+            try sink.put(LagoColumns.cells(line.sums), key: LagoColumns.cells(key), in: Lago.openLines)
         }
         changed.removeAll(keepingCapacity: true)
         for sealed in sealed {
