@@ -58,7 +58,7 @@ public indirect enum Fact: Hashable, Sendable {
         }
     }
 
-    /// Whether a client may post it, and with which scope: `llm.*` with ingest, the rest with admin; the daemon's own never.
+    /// Whether only the daemon itself writes it. What clients may post: `llm.*` with scope ingest, the rest with admin.
     public var isDaemonOwn: Bool {
         switch self {
         case .creditsExpired, .lagoWindowClosed, .lagoBatchDelivered, .lagoBatchFailed: true
