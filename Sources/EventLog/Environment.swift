@@ -5,7 +5,8 @@ import Platform
 /// One LMDB environment: a folder with data.mdb and lock.mdb. Default sync always; readers without thread-local slots
 /// (MDB_NOTLS), since a query may hop threads. No DUPSORT, WRITEMAP, NOSYNC, NOMETASYNC: reliability section 0.
 ///
-/// `@unchecked Sendable`: the handle never changes and LMDB allows read transactions from any thread; write transactions
+/// `@unchecked Sendable`: the handle never changes and LMDB allows read transactions from any thread; write
+/// transactions
 /// begin and end within one function, so on one thread.
 final class Environment: @unchecked Sendable {
     /// Readers at once over all processes. LMDB's default of 126 is little for query threads, projectors and tools.
@@ -92,6 +93,16 @@ final class Environment: @unchecked Sendable {
         var statistics = MDB_stat()
         try check(mdb_env_stat(handle, &statistics), "mdb_env_stat")
         return (info.me_last_pgno + 1) * Int(statistics.ms_psize)
+    }
+
+    /// Makes the file at least as long, with zeros.
+    func extendFile(to size: Int) throws(LogError) {
+        var number: Int32 = -1
+        try check(mdb_env_get_fd(handle, &number), "mdb_env_get_fd")
+        var status = stat()
+        guard fstat(number, &status) == 0, status.st_size >= size || ftruncate(number, size) == 0 else {
+            throw .file(operation: "ftruncate", path: folder, code: errno)
+        }
     }
 
     func bytesUsed() throws(LogError) -> Int { try Environment.bytesUsed(handle) }

@@ -66,8 +66,9 @@ public final class ReadModels: Sendable {
     /// Lets each projector finish its transaction, and closes all files. Progress is kept: a start goes on from there.
     public func stop() async {
         for projector in projectors { projector.board.stop() }
-        for task in tasks.withLock({ $0 }) { await task.value }
+        // Readers first: the last connection to close writes the WAL back, and a reader cannot.
         for runner in runners { await runner.close() }
+        for task in tasks.withLock({ $0 }) { await task.value }
     }
 
     public var statuses: [ProjectorStatus] {
