@@ -64,8 +64,38 @@ extension Book {
             guard allocation.credits >= .zero else {
                 throw Rejection(code: "invalid", field: "data.credits", detail: "is negative")
             }
-        case .planDefined, .pricesPublished, .lagoWindowClosed, .lagoBatchDelivered, .lagoBatchFailed: break
+        case .planDefined(let plan):
+            guard plan.markup.isMarkup else {
+                throw Rejection(code: "invalid", field: "data.markup", detail: "is not in -1...1000")
+            }
+        case .pricesPublished(let list): try Book.admit(list)
+        case .lagoWindowClosed, .lagoBatchDelivered, .lagoBatchFailed: break
         case .call, .usage: preconditionFailure("calls are admitted with their charge")
+        }
+    }
+
+    /// The parts that a rating relies on. The shape of the event says the same and more; this keeps a list that came in
+    /// some other way from ever being rated by.
+    private static func admit(_ list: PriceList) throws(Rejection) {
+        func isNegative(_ decimal: Decimal?) -> Bool { (decimal?.mantissa ?? 0) < 0 }
+        for (index, rule) in list.rules.enumerated() {
+            guard rule.per == 1000 || rule.per == 1_000_000 else {
+                throw Rejection(code: "invalid", field: "data.rules[\(index)].per", detail: "is not 1000 or 1000000")
+            }
+            let prices = [
+                rule.anyToken, rule.input, rule.output, rule.cacheRead, rule.cacheWrite, rule.reasoning, rule.perCall,
+                rule.perImage, rule.perAudioSecond, rule.perSearch, rule.reportedCost,
+            ]
+            if prices.contains(where: isNegative) {
+                throw Rejection(code: "invalid", field: "data.rules[\(index)]", detail: "has a negative price")
+            }
+        }
+        for (index, multiplier) in list.multipliers.enumerated()
+        where multiplier.values.contains(where: { isNegative($0.factor) }) {
+            throw Rejection(code: "invalid", field: "data.multipliers[\(index)]", detail: "has a negative factor")
+        }
+        if isNegative(list.cacheHit) {
+            throw Rejection(code: "invalid", field: "data.cache_hit", detail: "is negative")
         }
     }
 
@@ -93,5 +123,13 @@ extension Book {
         Rejection(
             code: "amount_out_of_range", field: field,
             detail: "\(what) would pass \(Money(nanos: .max).credits) credits")
+    }
+}
+
+extension Decimal {
+    /// -1 makes everything free, and there is nothing below that.
+    fileprivate var isMarkup: Bool {
+        guard let micros = rescaled(to: 6), scale <= 6 else { return false }
+        return (-1_000_000...1_000_000_000).contains(micros)
     }
 }

@@ -230,6 +230,15 @@ import Testing
             adjust d1 user:bob -\(largest)
             adjust d2 user:bob -0.000001 => rejects amount_out_of_range data.credits
             alloc acme ann cap -1 day => rejects invalid data.credits
+            plan free markup=-1
+            plan gift markup=-1.000001 => rejects invalid data.markup
+            plan dear markup=1000
+            plan more markup=1000.000001 => rejects invalid data.markup
+            plan fine markup=0.0000001 => rejects invalid data.markup
+            prices rule any=1 rule per=500 any=1 => rejects invalid data.rules[1].per
+            prices rule any=1 cr=-0.1 => rejects invalid data.rules[0]
+            prices rule any=1 mult a x=1 mult b x=1 y=-1 => rejects invalid data.multipliers[1]
+            prices cache_hit=-1 rule any=1 => rejects invalid data.cache_hit
             callvoid => rejects unsupported_type type
             amend user=ann => rejects unsupported_type type
             call => rejects owner_missing data.org

@@ -178,6 +178,26 @@ import Testing
         #expect(throws: RecordFault.self) { try fold.apply(source.records[1], log: source) }
     }
 
+    @Test(arguments: 1...10 as ClosedRange<UInt64>)
+    func `a book takes or refuses whatever is well formed, and its sums hold`(seed: UInt64) {
+        var random = RandomEvents(seed: seed)
+        var book = Book()
+        var taken = 0
+        for position in 1...600 as ClosedRange<UInt64> {
+            let event = random.event(kind: Int(random.number(0...Int64(RandomEvents.kinds - 1))))
+            let before = book.ledger.state
+            if (try? book.take(event, position: position, at: event.time ?? random.time())) != nil {
+                taken += 1
+            } else {
+                #expect(book.ledger.state == before)
+            }
+        }
+        #expect(taken > 100)
+        #expect(book.ledger.state.accounts.allSatisfy { $0.isConserved })
+        #expect(book.ledger.state.lots.allSatisfy { $0.isConserved })
+        #expect(Ledger(restoring: book.ledger.state).state == book.ledger.state)
+    }
+
     @Test func `cursors and ids are read as they are written and in no other way`() {
         #expect(StatementCursor("41-0") == StatementCursor(position: 41, sequence: 0))
         #expect(LagoBatchID("b-41-7") == LagoBatchID(position: 41, number: 7))
