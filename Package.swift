@@ -22,10 +22,10 @@ func program(_ name: String, uses: [String], path: String) -> Target {
         swiftSettings: settings)
 }
 
-func tests(_ name: String, uses: [String]) -> Target {
+func tests(_ name: String, uses: [String], exclude: [String] = []) -> Target {
     .testTarget(
         name: "\(name)Tests", dependencies: uses.map { .init(stringLiteral: $0) },
-        path: "Tests/\(name)Tests", swiftSettings: settings)
+        path: "Tests/\(name)Tests", exclude: exclude, swiftSettings: settings)
 }
 
 let package = Package(
@@ -83,12 +83,13 @@ let package = Package(
             providers: [.apt(["libsqlite3-dev"])]),
 
         // Tests.
+        module("TestEvents", uses: ["Billing"], path: "Tests/TestEvents"),
         tests("Billing", uses: ["Billing"]),
         tests("JSON", uses: ["JSON"]),
         tests("HTTP", uses: ["HTTP"]),
         tests("Hashing", uses: ["Hashing", "CHashing"]),
-        tests("Records", uses: ["Records", "Billing", "Hashing"]),
-        tests("Formats", uses: ["Formats", "Billing", "JSON", "Records"]),
+        tests("Records", uses: ["Records", "Billing", "Hashing", "TestEvents"], exclude: ["Fixtures"]),
+        tests("Formats", uses: ["Formats", "Billing", "JSON", "Records", "TestEvents"]),
         tests("Platform", uses: ["Platform"]),
         tests("EventLog", uses: ["EventLog", "Hashing", "Platform"]),
         tests("SQLite", uses: ["SQLite"]),
