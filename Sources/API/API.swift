@@ -25,6 +25,7 @@ public final class API: Sendable {
     let models: ReadModels
     let keys: KeyStore
     let parked: ParkedStore
+    let reader: LogReader
     let limits: APILimits
     let clock: @Sendable () -> Int64
     /// Lines for `/metrics` that only the program knows (the server's figures).
@@ -40,6 +41,7 @@ public final class API: Sendable {
         self.models = models
         self.keys = keys
         self.parked = parked
+        reader = LogReader(log: log)
         self.limits = limits
         self.clock = clock
         self.extraMetrics = extraMetrics

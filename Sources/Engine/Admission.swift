@@ -58,12 +58,12 @@ struct Admission {
         }
         let occurredAt = event.time ?? now
         do {
-            try book.admit(event, at: occurredAt)
+            try book.take(event, position: head + 1, at: occurredAt)
         } catch {
             return .answer(.rejected(error))
         }
         head += 1
-        follow(event, position: head, at: occurredAt)
+        noteLagoUsage(event, at: occurredAt)
         group[item.keyHash] = Stored(position: head, contentHash: item.contentHash)
         return .append(position: head, event: event, reencode: reencode)
     }
@@ -73,9 +73,14 @@ struct Admission {
         group.removeAll(keepingCapacity: true)
     }
 
-    /// Applies an event that is in the log, or is about to be: recovery and admission share it.
+    /// Applies an event that is in the log: how recovery comes back to where admission was.
     mutating func follow(_ event: Event, position: UInt64, at occurredAt: Timestamp) {
+        head = position
         book.apply(event, position: position, at: occurredAt)
+        noteLagoUsage(event, at: occurredAt)
+    }
+
+    private mutating func noteLagoUsage(_ event: Event, at occurredAt: Timestamp) {
         switch event.fact {
         case .call(let call), .usage(let call):
             if !lagoUsageSinceClose, book.catalog.standing(for: call, at: occurredAt)?.assignment.lago != nil {
@@ -95,10 +100,12 @@ struct Admission {
     func due(at now: Timestamp, lagoWindowSeconds: Int64, closingWindows: Bool) -> [Event] {
         var events: [Event] = []
         for ending in book.ledger.lotsEnding(through: now) {
-            events.append(
-                Event(
-                    source: Admission.source, id: Name(checked: "expired/" + Hashing.SHA256.hash(Array(ending.expired.lot.text.utf8)).hex),
-                    time: ending.at, fact: .creditsExpired(ending.expired)))
+            guard let end = book.ledger.lot(ending.lot)?.expiresAt else {
+                preconditionFailure("lot \(ending.lot) ends and has no end")
+            }
+            // By hash: a lot's id may be as long as an id can be.
+            let id = Name(checked: "expired/" + SHA256.hash(Array(ending.lot.text.utf8)).hex)
+            events.append(Event(source: Admission.source, id: id, time: end, fact: .creditsExpired(ending)))
         }
         if closingWindows && lagoUsageSinceClose {
             let through = windowStart(containing: now, seconds: lagoWindowSeconds)
@@ -150,29 +157,15 @@ struct Admission {
     }
 
     private func confinement(of event: Event, to org: Name) -> Rejection? {
-        let theirs: Name?
+        // Judged again once admission has found the owner behind a subscription.
         switch event.fact {
         case .call(let call), .usage(let call):
-            // Judged again once admission has found the owner.
             if call.subscription != nil && call.org == nil && call.user == nil { return nil }
-            theirs = call.org
-        case .callAmended(let amended): theirs = amended.call.org
-        case .creditsGranted(let grant): theirs = Admission.org(of: grant.owner)
-        case .creditsAdjusted(let adjustment): theirs = Admission.org(of: adjustment.owner)
-        case .planAssigned(let assignment): theirs = Admission.org(of: assignment.owner)
-        case .creditsAllocated(let allocation): theirs = allocation.org
-        case .callVoided, .creditsVoided, .creditsExpired, .planDefined, .pricesPublished, .lagoWindowClosed,
-            .lagoBatchDelivered, .lagoBatchFailed:
-            theirs = nil
+        default: break
         }
-        if theirs == org { return nil }
+        if event.fact.org == org { return nil }
         return Rejection(
             code: "org_forbidden", field: "data.org", detail: "the key is confined to the org \(org)")
-    }
-
-    private static func org(of owner: Owner) -> Name? {
-        if case .org(let name) = owner { return name }
-        return nil
     }
 
     private func windowStart(containing time: Timestamp, seconds: Int64) -> Timestamp {

@@ -291,7 +291,7 @@ public final class LogWriter: @unchecked Sendable {
     // MARK: The daemon's own events
 
     private func tick() {
-        log.checkReaders()
+        _ = try? log.dropDeadReaders()
         if fullSince != nil && !roomIsBack() { return }
         let now = recordingTime()
         appendDue(closingWindows: admission.windowHasEnded(at: now, seconds: limits.lagoWindowSeconds))

@@ -52,7 +52,6 @@ extension LogWriter {
                     } catch {
                         throw RecoveryError.record(position: position, reason: "\(error)")
                     }
-                    admission.head = position
                     admission.follow(record.event, position: position, at: record.occurredAt)
                     if position > indexed {
                         index.insert(

@@ -40,12 +40,11 @@ public struct Submission: Sendable {
 
     public mutating func add(_ event: Event) {
         let start = arena.count
-        RecordCodec.encode(event, door: door, key: key, into: &arena)
+        let hashes = RecordCodec.encodeHashed(event, door: door, key: key, into: &arena)
         items.append(
             Item(
-                event: event, start: start, end: arena.count,
-                keyHash: RecordCodec.keyHash(source: event.source, id: event.id),
-                contentHash: RecordCodec.contentHash(event)))
+                event: event, start: start, end: arena.count, keyHash: hashes.keyHash,
+                contentHash: hashes.contentHash))
     }
 
     public var count: Int { items.count }
