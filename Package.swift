@@ -16,9 +16,9 @@ func module(_ name: String, uses: [String] = [], path: String? = nil) -> Target 
         path: path ?? "Sources/\(name)", swiftSettings: settings)
 }
 
-func program(_ name: String, uses: [String], path: String) -> Target {
+func program(_ name: String, uses: [String], path: String, exclude: [String] = []) -> Target {
     .executableTarget(
-        name: name, dependencies: uses.map { .init(stringLiteral: $0) }, path: path,
+        name: name, dependencies: uses.map { .init(stringLiteral: $0) }, path: path, exclude: exclude,
         swiftSettings: settings)
 }
 
@@ -44,7 +44,7 @@ let package = Package(
             "tallystick-replay",
             uses: ["Projections", "EventLog", "Records", "Formats", "Billing", "JSON", "Hashing", "Platform", "Engine"],
             path: "Replay"),
-        program("tallystick-bench", uses: ["Platform"], path: "ops/bench"),
+        program("tallystick-bench", uses: ["Platform"], path: "ops/bench", exclude: ["run"]),
 
         // Machinery.
         module(

@@ -7,7 +7,7 @@ text = open(sys.argv[1], errors="replace").read()
 status = int(sys.argv[2])
 passed = failed = 0
 
-# Swift Testing: one closing line a run. "Test run with 12 tests in 3 suites passed|failed after ... with 2 issues"
+# Swift Testing: one closing line a run: "Test run with 12 tests in 3 suites failed after 1 seconds with 2 issues."
 for total, verdict in re.findall(r"Test run with (\d+) tests?\b.*? (passed|failed)\b", text):
     broken = 0
     if verdict == "failed":

@@ -21,8 +21,8 @@ READY_SECONDS = 60
 
 
 def binary(name):
-    folders = [os.environ.get("TALLYSTICK_BIN"), os.path.join(ROOT, ".build/release"), os.path.join(ROOT, ".build/debug")]
-    for folder in folders:
+    builds = [os.path.join(ROOT, ".build", kind) for kind in ("release", "debug")]
+    for folder in [os.environ.get("TALLYSTICK_BIN"), *builds]:
         if folder and os.access(os.path.join(folder, name), os.X_OK):
             return os.path.join(folder, name)
     raise RuntimeError(f"{name} is not built: swift build -c release")
@@ -123,7 +123,18 @@ class Daemon:
         return code
 
     def kill(self):
+        # Under strace the daemon is a child, which would outlive its tracer.
+        try:
+            with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as file:
+                children = [int(child) for child in file.read().split()]
+        except OSError:
+            children = []
         self.process.kill()
+        for child in children:
+            try:
+                os.kill(child, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
         self.process.wait()
         self.process = None
 

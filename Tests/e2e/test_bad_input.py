@@ -66,7 +66,7 @@ INVALID = [
     ("daemon's own type", event("x", "credits.expired", lot="l", credits="1"), None),
     ("grant of nothing", event("x", "credits.granted", org="o", credits="0", category="paid"), "data.credits"),
     ("grant of both owners", event("x", "credits.granted", org="o", user="u", credits="1", category="paid"), None),
-    ("grant of unknown category", event("x", "credits.granted", org="o", credits="1", category="gift"), "data.category"),
+    ("unknown category", event("x", "credits.granted", org="o", credits="1", category="gift"), "data.category"),
     ("unknown plan", event("x", "plan.assigned", org="o", plan="no such plan"), "data.plan"),
 ]
 
@@ -154,11 +154,15 @@ class BadEvents(DaemonCase):
 
 
 class BadRequests(DaemonCase):
+    def plug(self):
+        return socket.create_connection(("127.0.0.1", self.daemon.port), timeout=30)
+
     def test_paths_and_methods(self):
         table = [
             ("GET", "/v1/nothing", 404), ("GET", "/v1/orgs", 404), ("GET", "/v1/orgs/", 404),
             ("DELETE", "/v1/events", 405), ("PUT", "/v1/events", 405), ("POST", "/v1/tokens", 405),
-            ("GET", "/v1/events/x", (400, 404)), ("GET", "/v1/events/0", (400, 404)), ("GET", "/v1/events/-1", (400, 404)),
+            ("GET", "/v1/events/x", (400, 404)), ("GET", "/v1/events/0", (400, 404)),
+            ("GET", "/v1/events/-1", (400, 404)),
             ("GET", "/v1/events?after=x", 400), ("GET", "/v1/events?limit=-1", 400),
             ("GET", "/v1/tokens?group_by=colour", 400), ("GET", "/v1/tokens?from=x", 400),
             ("GET", "/v1/tokens?min_position=x", 400),
@@ -175,7 +179,7 @@ class BadRequests(DaemonCase):
 
     def test_a_body_over_the_limit(self):
         # Announced, not sent: the answer must come from the head alone, and the connection may close.
-        with socket.create_connection(("127.0.0.1", self.daemon.port), timeout=30) as plug:
+        with self.plug() as plug:
             plug.sendall(
                 b"POST /v1/events HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer " + self.daemon.key().encode()
                 + b"\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n[")
@@ -199,7 +203,7 @@ class BadRequests(DaemonCase):
             b"nonsense\r\n\r\n",
         ]
         for request in table:
-            with self.subTest(request), socket.create_connection(("127.0.0.1", self.daemon.port), timeout=30) as plug:
+            with self.subTest(request), self.plug() as plug:
                 plug.sendall(request)
                 self.assertTrue(plug.recv(65536).startswith(b"HTTP/1.1 400 "), request)
 
@@ -210,7 +214,7 @@ class BadRequests(DaemonCase):
         request = (b"POST /v1/events HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer " + key
                    + b"\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")
         last = b"GET /healthz HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
-        with socket.create_connection(("127.0.0.1", self.daemon.port), timeout=30) as plug:
+        with self.plug() as plug:
             plug.sendall(request + b"HEAD /healthz HTTP/1.1\r\nHost: t\r\n\r\n" + last)
             got = b""
             while part := plug.recv(65536):

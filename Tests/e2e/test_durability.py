@@ -16,7 +16,8 @@ import unittest
 from harness import LONG, Daemon, call, captures, event, post_starter, starter
 
 QUESTIONS = (
-    "/v1/orgs/org_acme", "/v1/orgs/org_acme/credits", "/v1/orgs/org-1/credits", "/v1/orgs/org_acme/calls?period=2026-11",
+    "/v1/orgs/org_acme", "/v1/orgs/org_acme/credits", "/v1/orgs/org-1/credits",
+    "/v1/orgs/org_acme/calls?period=2026-11",
     "/v1/orgs/org_acme/tokens?group_by=day,model,user", "/v1/tokens?group_by=org", "/v1/orgs/org_acme/statement",
     "/v1/lago/batches", "/v1/events/3",
 )

@@ -2,9 +2,12 @@
 
 import json
 import os
+import subprocess
+import time
 import unittest
+from decimal import Decimal
 
-from harness import ROOT, Daemon, DaemonCase, call, captures, event, post_starter, starter
+from harness import ROOT, DaemonCase, binary, call, captures, event, starter
 
 
 class WorkedNumbers(DaemonCase):
@@ -93,7 +96,6 @@ class WorkedNumbers(DaemonCase):
         positions = [line["position"] for line in lines]
         self.assertEqual(positions, sorted(positions, reverse=True))
         self.assertEqual(lines[0]["balance_credits"], "9998.41532")
-        from decimal import Decimal
         for newer, older in zip(lines, lines[1:]):
             self.assertEqual(
                 Decimal(older["balance_credits"]) + Decimal(newer["amount_credits"]), Decimal(newer["balance_credits"]))
@@ -161,7 +163,8 @@ class Receipts(DaemonCase):
         self.assertEqual(again["first_position"], answer["first_position"])
         other = self.daemon.post("/v1/events", call("r1", model="gpt-4o-mini"))
         self.assertProblem(other, 409, "conflict")
-        self.assertEqual(self.daemon.get(f"/v1/events/{answer['first_position']}").json["event"]["data"]["model"], "gpt-4o")
+        stored = self.daemon.get(f"/v1/events/{answer['first_position']}").json
+        self.assertEqual(stored["event"]["data"]["model"], "gpt-4o")
 
     def test_receipts_on_request(self):
         self.daemon.post("/v1/events", call("p1"))
@@ -239,9 +242,10 @@ class Lago(DaemonCase):
         self.assertProblem(missing, 404)
 
     def test_events_in_lagos_format(self):
+        properties = {"model": "gpt-4o", "response_cost": 1.35e-05, "prompt_tokens": 10, "completion_tokens": 20,
+                      "total_tokens": 30}
         one = {"transaction_id": "t1", "external_subscription_id": "sub_red", "code": "litellm_tokens",
-               "timestamp": 1795334519, "properties": {"model": "gpt-4o", "response_cost": 1.35e-05, "prompt_tokens": 10,
-                                                       "completion_tokens": 20, "total_tokens": 30}}
+               "timestamp": 1795334519, "properties": properties}
         answer = self.daemon.post("/api/v1/events", {"event": one})
         self.assertEqual(answer.status, 200, answer)
         self.assertEqual(answer.json["event"]["transaction_id"], "t1")
@@ -260,8 +264,9 @@ class Lago(DaemonCase):
 
     def test_a_batch_is_all_or_nothing_as_lago_has_it(self):
         def line(id):
+            properties = {"value": "2006", "model": "gpt-5-mini", "provider": "openai", "api": "chat_completions"}
             return {"transaction_id": id, "external_subscription_id": "sub_red", "code": "llm_input_tokens",
-                    "timestamp": 1795334995, "properties": {"value": "2006", "model": "gpt-5-mini", "provider": "openai"}}
+                    "timestamp": 1795334995, "properties": properties}
         answer = self.daemon.post("/api/v1/events/batch", {"events": [line("b1"), line("b2")]})
         self.assertEqual(answer.status, 200, answer)
         self.assertEqual(len(answer.json["events"]), 2)
@@ -278,7 +283,8 @@ class Lago(DaemonCase):
     def test_cloudevents_of_openmeter_on_the_same_path(self):
         one = {"specversion": "1.0", "type": "litellm_tokens", "id": "om1", "time": "2026-11-22T07:52:05.320818+00:00",
                "subject": "sub_red", "source": "litellm-proxy",
-               "data": {"model": "gpt-4o", "cost": 1.35e-05, "prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}}
+               "data": {"model": "gpt-4o", "cost": 1.35e-05, "prompt_tokens": 10, "completion_tokens": 20,
+                        "total_tokens": 30}}
         for kind in ("application/cloudevents+json", "application/json"):
             answer = self.daemon.post("/api/v1/events", one, kind=kind)
             self.assertEqual((answer.status, answer.body), (204, b""), answer)
@@ -324,6 +330,10 @@ class LiteLLM(DaemonCase):
 
 
 class Keys(DaemonCase):
+    def keys(self, *words):
+        command = [binary("tallystick"), "keys", *words, "--data", self.daemon.folder]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
     def test_scopes(self):
         for name in ("ingest", "read", "lago", "admin"):
             self.daemon.key(name, name)
@@ -356,7 +366,8 @@ class Keys(DaemonCase):
         self.daemon.post("/v1/events", [call("m1", org="org_mine"), call("m2", org="org_other")])
         end = self.daemon.high_water()
         head = {"X-Min-Position": str(end)}
-        self.assertEqual(self.daemon.get("/v1/orgs/org_mine/tokens", key="tenant", headers=head).json["totals"]["calls"], 1)
+        mine = self.daemon.get("/v1/orgs/org_mine/tokens", key="tenant", headers=head)
+        self.assertEqual(mine.json["totals"]["calls"], 1)
         self.assertProblem(self.daemon.get("/v1/orgs/org_other/tokens", key="tenant"), 404)
         self.assertProblem(self.daemon.get("/v1/orgs/org_other/credits", key="tenant"), 404)
         listed = self.daemon.get("/v1/events?after=0&limit=1000", key="tenant")
@@ -366,15 +377,13 @@ class Keys(DaemonCase):
     def test_service_key_header_and_revocation(self):
         secret = self.daemon.key("svc", "read")
         self.assertEqual(self.daemon.get("/v1/tokens", key=None, headers={"X-Service-Key": secret}).status, 200)
-        import subprocess, time
-        from harness import binary
-        done = subprocess.run([binary("tallystick"), "keys", "revoke", "svc", "--data", self.daemon.folder], capture_output=True)
+        done = self.keys("revoke", "svc")
         self.assertEqual(done.returncode, 0, done)
         end = time.monotonic() + 10
         while self.daemon.get("/v1/tokens", key="svc").status != 401 and time.monotonic() < end:
             time.sleep(0.1)
         self.assertProblem(self.daemon.get("/v1/tokens", key="svc"), 401, "unauthorized")
-        listed = subprocess.run([binary("tallystick"), "keys", "list", "--data", self.daemon.folder], capture_output=True, text=True)
+        listed = self.keys("list")
         self.assertIn("svc", listed.stdout)
         self.assertNotIn(secret, listed.stdout)
 
