@@ -61,7 +61,7 @@ let package = Package(
 
         // Pure: no I/O, no clock, no actor, no Foundation.
         module("Records", uses: ["Billing", "Hashing"]),
-        module("Formats", uses: ["Billing", "JSON", "Hashing"]),
+        module("Formats", uses: ["Billing", "JSON", "Hashing", "Records"]),
         module("HTTP"),
         module("JSON"),
         module("Billing"),

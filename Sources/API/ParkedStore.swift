@@ -11,6 +11,8 @@ public import Platform
 /// it waits for the disk.
 public actor ParkedStore {
     public static let itemsMax = 100_000
+    /// Of the file when it is read at start: `itemsMax` lines of facts stay far below it.
+    public static let fileBytesMax = 1 << 30
 
     struct Item: Hashable, Sendable {
         var number: Int
@@ -26,16 +28,18 @@ public actor ParkedStore {
 
     private let executor = ThreadExecutor(name: "parked")
     private let path: String
+    private let file: AppendFile
     private var items: [Item] = []
     private var known: Set<Digest> = []
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     public init(folder: String) throws {
-        try Folder.create(folder + "/parked")
+        try Folder.make(folder + "/parked")
         path = folder + "/parked/parked.ndjson"
-        if Folder.exists(path) {
-            for line in try DurableFile.read(path).split(separator: 0x0A) {
+        file = try AppendFile(path: path)
+        if try File.size(path) > 0 {
+            for line in try File.read(path, bytesMax: ParkedStore.fileBytesMax).split(separator: 0x0A) {
                 // A line cut off by a crash was never answered for: its sender still has it.
                 guard let item = ParkedStore.parse(Array(line), number: items.count + 1) else { continue }
                 known.insert(ParkedStore.identity(of: item))
@@ -64,7 +68,7 @@ public actor ParkedStore {
         }
         guard !added.isEmpty else { return 0 }
         do {
-            try DurableFile.append(path, lines)
+            try file.append(lines)
         } catch {
             forget(added)
             throw .failed("\(error)")

@@ -58,7 +58,7 @@ struct Admission {
         }
         let occurredAt = event.time ?? now
         do {
-            try book.take(event, position: head + 1, at: occurredAt)
+            _ = try book.take(event, position: head + 1, at: occurredAt)
         } catch {
             return .answer(.rejected(error))
         }

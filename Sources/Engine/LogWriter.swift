@@ -1,4 +1,4 @@
-public import Billing
+internal import Billing
 public import EventLog
 internal import Hashing
 public import Platform
@@ -209,9 +209,7 @@ public final class LogWriter: @unchecked Sendable {
                 group.ends.append(end)
                 group.hashes.append(hash)
                 group.keys.append(
-                    KeyIndex.Entry(
-                        keyHash: item.keyHash.prefix128, position: position,
-                        contentHash: item.contentHash.prefix128))
+                    KeyIndex.Entry(key: item.keyHash, position: position, content: item.contentHash))
                 verdicts.append(.stored(position: position, hash: hash))
             }
         }
@@ -221,7 +219,7 @@ public final class LogWriter: @unchecked Sendable {
     /// Looks a key up in the index. A hit is checked against the record itself: truth is the key and the content, never a
     /// prefix of their hashes.
     private func lookUp(_ item: Submission.Item) throws -> Admission.Stored? {
-        for entry in try index.entries(for: item.keyHash.prefix128) {
+        for entry in try index.entries(for: item.keyHash) {
             let event = try log.withRecord(at: entry.position) { try RecordCodec.decode($0).event }
             guard let event, event.source == item.event.source, event.id == item.event.id else { continue }
             return Admission.Stored(position: entry.position, contentHash: RecordCodec.contentHash(event))

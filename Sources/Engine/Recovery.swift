@@ -56,10 +56,8 @@ extension LogWriter {
                     if position > indexed {
                         index.insert(
                             KeyIndex.Entry(
-                                keyHash: RecordCodec.keyHash(source: record.event.source, id: record.event.id)
-                                    .prefix128,
-                                position: position,
-                                contentHash: RecordCodec.contentHash(record.event).prefix128))
+                                key: RecordCodec.keyHash(source: record.event.source, id: record.event.id),
+                                position: position, content: RecordCodec.contentHash(record.event)))
                         indexed = position
                     }
                 }

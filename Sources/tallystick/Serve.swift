@@ -64,7 +64,8 @@ private final class Daemon {
         self.lock = lock
         log = try EventLog.open(
             folder: folder + "/log", mode: .readWrite, mapBytes: settings.integer("map-gib") << 30)
-        index = try KeyIndex.open(folder: folder + "/index")
+        index = try KeyIndex.open(folder: folder + "/index", logID: log.id)
+        if let reason = index.resetReason { LogLine.write(.warning, "the index is built anew", ["reason": reason]) }
 
         var writerLimits = WriterLimits()
         writerLimits.pendingBytesMax = settings.integer("pending-mib-max") << 20
@@ -122,8 +123,12 @@ private final class Daemon {
         writer.stop()
         let models = self.models
         blocking { await models.stop() }
-        index.close()
-        lock.release()
+        do {
+            try index.close()
+        } catch {
+            // The index is a cache: the next start takes what is missing from the log.
+            LogLine.write(.warning, "the index was not saved", ["reason": "\(error)"])
+        }
     }
 }
 

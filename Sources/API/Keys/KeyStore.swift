@@ -26,20 +26,26 @@ public final class KeyStore: Sendable {
         case unreadable(path: String, reason: String)
         case nameTaken(Name)
         case unknownName(Name)
+        case busy
 
         public var description: String {
             switch self {
             case .unreadable(let path, let reason): "\(path) cannot be read: \(reason)"
             case .nameTaken(let name): "there is a key named \(name) already; revoke it or choose another name"
             case .unknownName(let name): "there is no live key named \(name)"
+            case .busy: "another program is changing the keys at this moment; try again"
             }
         }
     }
 
+    public static let fileBytesMax = 16 << 20
+
+    private let folder: String
     public let path: String
     private let state = Lock(State())
 
     public init(folder: String) {
+        self.folder = folder
         path = folder + "/keys.json"
     }
 
@@ -65,7 +71,7 @@ public final class KeyStore: Sendable {
     public func all() throws(StoreError) -> [Key] {
         guard stamp() != nil else { return [] }
         do {
-            return try KeyFile.parse(try DurableFile.read(path))
+            return try KeyFile.parse(try File.read(path, bytesMax: KeyStore.fileBytesMax))
         } catch {
             throw .unreadable(path: path, reason: "\(error)")
         }
@@ -100,8 +106,8 @@ public final class KeyStore: Sendable {
 
     /// Reads, changes and replaces the file, one program at a time.
     private func changing<Result>(_ body: (inout [Key]) throws -> Result) throws -> Result {
-        let lock = try FolderLock.acquire(path: path + ".lock", waiting: true)
-        defer { lock.release() }
+        guard let lock = try FolderLock(folder: folder, name: "keys.lock") else { throw StoreError.busy }
+        defer { withExtendedLifetime(lock) {} }
         var keys = try all()
         let result = try body(&keys)
         try DurableFile.replace(path, with: KeyFile.write(keys))
@@ -113,7 +119,7 @@ public final class KeyStore: Sendable {
         state.withLock { state in
             guard state.stamp != current || (current == nil && !state.keys.isEmpty) else { return }
             do {
-                let keys = current == nil ? [] : try KeyFile.parse(try DurableFile.read(path))
+                let keys = current == nil ? [] : try KeyFile.parse(try File.read(path, bytesMax: KeyStore.fileBytesMax))
                 state.keys = Dictionary(keys.map { ($0.id, $0) }, uniquingKeysWith: { $1 })
                 state.fault = nil
             } catch {
