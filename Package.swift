@@ -70,7 +70,12 @@ let package = Package(
         // Files that are the truth, embedded as bytes.
         .target(
             name: "Schemas", path: "Schemas", exclude: ["RECORD.md"],
-            resources: [.embedInCode("calls.sql"), .embedInCode("openapi.json")],
+            resources: [
+                .embedInCode("readmodel.sql"),
+                .embedInCode("calls.sql"),
+                .embedInCode("tokens.sql"),
+                .embedInCode("openapi.json"),
+            ],
             swiftSettings: settings),
 
         // Doors to C.
