@@ -132,13 +132,4 @@ struct Question {
     static func unknown(_ what: String, _ name: Name) -> ProblemError {
         ProblemError(404, "not_found", "nothing is known of the \(what) \(name)")
     }
-
-    /// A day: "2026-11-22", or an RFC 3339 time, of which the day counts.
-    func day(_ name: String) throws(ProblemError) -> Day? {
-        guard let text = self[name] else { return nil }
-        if let time = Timestamp(rfc3339: text) { return time.day }
-        if let time = Timestamp(rfc3339: text + "T00:00:00Z") { return time.day }
-        throw ProblemError(
-            400, "invalid_parameter", "\(name) must be a day (2026-11-22) or an RFC 3339 time", field: name)
-    }
 }
