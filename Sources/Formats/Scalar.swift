@@ -158,3 +158,15 @@ enum Take {
         return !text.unicodeScalars.contains { $0.value < 0x20 || (0x7F...0x9F).contains($0.value) }
     }
 }
+
+extension Scalar {
+    init(_ value: JSONValue?) {
+        switch value {
+        case nil, .null: self = .absent
+        case .string(let text): self = .text(text)
+        case .number(let text): self = .number(text)
+        case .bool(let flag): self = .bool(flag)
+        case .object, .array: self = .other
+        }
+    }
+}
