@@ -59,7 +59,8 @@ public struct Calls: Projection {
     }
 
     private mutating func add(_ sign: Int64, _ call: Call, on day: Day) {
-        let isCounted = call.takesQuota
+        // Whether the plan counts calls on the owner's own provider key is asked when the sums are.
+        let isCounted = Quota.uses(call, plan: nil)
         func count(_ owner: Owner, in pending: inout [Key: Counts]) {
             let key = Key(owner: owner, day: day, status: call.status, keySource: call.keySource)
             if isCounted {

@@ -82,19 +82,18 @@ public struct CallsQuery: Query {
             if keySource == .platform || countsByok { answer.used += counted }
             answer.isKnown = true
         }
-        answer.byStatus = Call.Status.allCases.map { ($0, byStatus[$0] ?? 0) }
-            .map { CallsAnswer.StatusCount(status: $0.0, count: $0.1) }
+        answer.byStatus = Call.Status.allCases.map {
+            CallsAnswer.StatusCount(status: $0, count: byStatus[$0] ?? 0)
+        }
         answer.byKeySource = Call.KeySource.allCases.map {
             CallsAnswer.KeySourceCount(keySource: $0, count: byKeySource[$0] ?? 0)
         }
         if let standing {
             for limit in standing.plan.calls {
-                let window = window(of: limit.per, at: reference, anchorDay: standing.assignment.anchorDay)
+                let anchorDay = standing.assignment.anchorDay
+                let window = Quota.window(limit.per, containing: reference.day, anchorDay: anchorDay)
                 let used = try used(in: window, countsByok: countsByok, reader: reader)
-                answer.limits.append(
-                    CallsAnswer.Limit(
-                        per: limit.per, limit: limit.limit, enforce: limit.enforce, used: used,
-                        remaining: max(0, limit.limit - used), resetsAt: window?.upperBound.start))
+                answer.limits.append(Quota.status(limit, used: used, at: reference, anchorDay: anchorDay))
             }
         }
         if !answer.isKnown {
@@ -142,15 +141,7 @@ public struct CallsQuery: Query {
         return bounds
     }
 
-    /// Nil for `ever`.
-    private func window(of per: Plan.CallLimit.Per, at time: Timestamp, anchorDay: Int) -> Range<Day>? {
-        switch per {
-        case .day: Period.day.bounds(containing: time.day)
-        case .month: Period.month.bounds(containing: time.day, anchorDay: anchorDay)
-        case .ever: nil
-        }
-    }
-
+    /// Without a window: ever.
     private func used(in window: Range<Day>?, countsByok: Bool, reader: Reader) throws -> Int64 {
         let start = window.map { Int64($0.lowerBound.number) } ?? Int64(Int32.min)
         let end = window.map { Int64($0.upperBound.number) } ?? Int64(Int32.max)
@@ -166,16 +157,6 @@ public struct CallsQuery: Query {
 
 /// What `GET /v1/orgs/{org}/calls` says (contract 4).
 public struct CallsAnswer: Hashable, Sendable {
-    public struct Limit: Hashable, Sendable {
-        public var per: Plan.CallLimit.Per
-        public var limit: Int64
-        public var enforce: Plan.CallLimit.Enforce
-        public var used: Int64
-        /// Never negative.
-        public var remaining: Int64
-        /// Nil for `ever`.
-        public var resetsAt: Timestamp?
-    }
     public struct StatusCount: Hashable, Sendable {
         public var status: Call.Status
         public var count: Int64
@@ -195,7 +176,7 @@ public struct CallsAnswer: Hashable, Sendable {
     /// Calls in the period that use quota; on the owner's own provider keys only where the plan counts those.
     public var used: Int64
     /// In the order of the plan, each over its own window. In a period that is over: the window at its end.
-    public var limits: [Limit]
+    public var limits: [Quota.Status]
     /// All calls in the period, every status listed.
     public var byStatus: [StatusCount]
     /// Calls in the period that use quota, every key source listed.

@@ -99,8 +99,3 @@ extension Corrections.Version {
         }
     }
 }
-
-extension Call {
-    /// A call uses quota when it succeeded or has usage; a failure without is only counted by its status (contract 3).
-    var takesQuota: Bool { status == .success || usage != nil }
-}

@@ -133,8 +133,8 @@ struct TokenSums {
     init() {}
 
     init(_ call: Call, at time: Timestamp, isCall: Bool, catalog: Catalog) throws {
-        let rating = try catalog.rate(call, at: time)
-        calls = isCall && call.takesQuota ? 1 : 0
+        let rating = try catalog.rate(call, at: time, countsCall: isCall)
+        calls = isCall && Quota.uses(call, plan: nil) ? 1 : 0
         if let usage = call.usage {
             inputTokens = usage.inputTokens ?? 0
             outputTokens = usage.outputTokens ?? 0
