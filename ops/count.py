@@ -11,7 +11,8 @@ passed = failed = 0
 for total, verdict in re.findall(r"Test run with (\d+) tests?\b.*? (passed|failed)\b", text):
     broken = 0
     if verdict == "failed":
-        broken = len(set(re.findall(r"^\S* ?Test (?!run\b)(.+?) (?:with \d+ test cases? )?failed after", text, re.M))) or 1
+        names = re.findall(r"^\S* ?Test (?!run\b)(.+?) (?:with \d+ test cases? )?failed after", text, re.M)
+        broken = len(set(names)) or 1
     failed += broken
     passed += max(0, int(total) - broken)
 

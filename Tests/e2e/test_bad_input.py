@@ -211,8 +211,9 @@ class BadRequests(DaemonCase):
         key = self.daemon.key().encode()
         body = json.dumps(call("chunked")).encode()
         chunks = b"".join(b"%x\r\n%s\r\n" % (len(body[at:at + 7]), body[at:at + 7]) for at in range(0, len(body), 7))
-        request = (b"POST /v1/events HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer " + key
-                   + b"\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")
+        head = (b"POST /v1/events HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer " + key
+                + b"\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        request = head + chunks + b"0\r\n\r\n"
         last = b"GET /healthz HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
         with self.plug() as plug:
             plug.sendall(request + b"HEAD /healthz HTTP/1.1\r\nHost: t\r\n\r\n" + last)
