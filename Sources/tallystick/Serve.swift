@@ -75,7 +75,7 @@ private final class Daemon {
             _exit(74)
         }
 
-        let source = LogSource(log: log, index: index)
+        let source = EventLogSource(log)
         models = ReadModels(folder: folder + "/readmodels", source: source)
         let models = self.models
         try blocking { try await models.start() }
