@@ -96,7 +96,7 @@ let package = Package(
         tests("Records", uses: ["Records", "Billing", "Hashing", "TestEvents"], exclude: ["Fixtures"]),
         tests("Formats", uses: ["Formats", "Billing", "JSON", "Records", "TestEvents"]),
         tests("Platform", uses: ["Platform"]),
-        tests("EventLog", uses: ["EventLog", "Hashing", "Platform"]),
+        tests("EventLog", uses: ["EventLog", "CLMDB", "Hashing", "Platform"], exclude: ["Fixtures"]),
         tests("SQLite", uses: ["SQLite"]),
         tests("Projections", uses: ["Projections", "EventLog", "SQLite", "Records", "Billing", "Platform"]),
         tests("Engine", uses: ["Engine", "EventLog", "Records", "Billing", "Platform"]),
