@@ -22,10 +22,10 @@ func program(_ name: String, uses: [String], path: String, exclude: [String] = [
         swiftSettings: settings)
 }
 
-func tests(_ name: String, uses: [String]) -> Target {
+func tests(_ name: String, uses: [String], exclude: [String] = []) -> Target {
     .testTarget(
         name: "\(name)Tests", dependencies: uses.map { .init(stringLiteral: $0) },
-        path: "Tests/\(name)Tests", swiftSettings: settings)
+        path: "Tests/\(name)Tests", exclude: exclude, swiftSettings: settings)
 }
 
 let package = Package(
@@ -61,7 +61,7 @@ let package = Package(
 
         // Pure: no I/O, no clock, no actor, no Foundation.
         module("Records", uses: ["Billing", "Hashing"]),
-        module("Formats", uses: ["Billing", "JSON", "Hashing"]),
+        module("Formats", uses: ["Billing", "JSON", "Hashing", "Records"]),
         module("HTTP"),
         module("JSON"),
         module("Billing"),
@@ -70,7 +70,12 @@ let package = Package(
         // Files that are the truth, embedded as bytes.
         .target(
             name: "Schemas", path: "Schemas", exclude: ["RECORD.md"],
-            resources: [.embedInCode("calls.sql"), .embedInCode("openapi.json")],
+            resources: [
+                .embedInCode("readmodel.sql"),
+                .embedInCode("calls.sql"),
+                .embedInCode("tokens.sql"),
+                .embedInCode("openapi.json"),
+            ],
             swiftSettings: settings),
 
         // Doors to C.
@@ -83,12 +88,13 @@ let package = Package(
             providers: [.apt(["libsqlite3-dev"])]),
 
         // Tests.
+        module("TestEvents", uses: ["Billing"], path: "Tests/TestEvents"),
         tests("Billing", uses: ["Billing"]),
         tests("JSON", uses: ["JSON"]),
         tests("HTTP", uses: ["HTTP"]),
-        tests("Hashing", uses: ["Hashing"]),
-        tests("Records", uses: ["Records", "Billing", "Hashing"]),
-        tests("Formats", uses: ["Formats", "Billing", "JSON"]),
+        tests("Hashing", uses: ["Hashing", "CHashing"]),
+        tests("Records", uses: ["Records", "Billing", "Hashing", "TestEvents"], exclude: ["Fixtures"]),
+        tests("Formats", uses: ["Formats", "Billing", "JSON", "Records", "TestEvents"]),
         tests("Platform", uses: ["Platform"]),
         tests("EventLog", uses: ["EventLog", "Hashing", "Platform"]),
         tests("SQLite", uses: ["SQLite"]),

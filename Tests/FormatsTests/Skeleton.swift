@@ -1,1 +1,1 @@
-import Testing
+@testable import Formats

@@ -1,0 +1,228 @@
+import Billing
+
+// The content of `llm.call` and what refers to one. Bits and order as in Schemas/RECORD.md.
+
+/// Bits of a call's presence bitmap.
+private enum CallBit {
+    static let org = 0
+    static let user = 1
+    static let subscription = 2
+    static let service = 3
+    static let team = 4
+    static let apiKey = 5
+    static let endUser = 6
+    static let requestedModel = 7
+    static let usage = 8
+    static let cost = 9
+    static let latency = 10
+    static let cacheHit = 11
+    static let authorization = 12
+    static let attributes = 13
+    /// Ten bits, one for each member of the usage.
+    static let usageFirst = 16
+
+    static let allowed: UInt32 = 0x03FF_3FFF
+    static let usageAllowed: UInt32 = 0x03FF_0000
+}
+
+extension RecordWriter {
+    mutating func call(_ call: Call) {
+        byte(call.operation.rawValue)
+        byte(call.keySource.rawValue)
+        byte(call.status.rawValue)
+        // An owner found behind a subscription is not what was sent: it goes into the resolution section.
+        let isOwnerSent = call.subscription == nil
+        var bits: UInt32 = bit(CallBit.org, isOwnerSent && call.org != nil)
+        bits |= bit(CallBit.user, isOwnerSent && call.user != nil)
+        bits |= bit(CallBit.subscription, call.subscription != nil)
+        bits |= bit(CallBit.service, call.service != nil)
+        bits |= bit(CallBit.team, call.team != nil)
+        bits |= bit(CallBit.apiKey, call.apiKey != nil)
+        bits |= bit(CallBit.endUser, call.endUser != nil)
+        bits |= bit(CallBit.requestedModel, call.requestedModel != nil)
+        bits |= bit(CallBit.usage, call.usage != nil)
+        bits |= bit(CallBit.cost, call.cost != nil)
+        bits |= bit(CallBit.latency, call.latencyMilliseconds != nil)
+        bits |= bit(CallBit.cacheHit, call.cacheHit)
+        bits |= bit(CallBit.authorization, call.authorization != nil)
+        bits |= bit(CallBit.attributes, !call.attributes.isEmpty)
+        if let usage = call.usage { bits |= usageBits(usage) }
+        fixed(bits)
+        name(call.provider)
+        name(call.model)
+        if isOwnerSent {
+            name(call.org)
+            name(call.user)
+        }
+        name(call.subscription)
+        name(call.service)
+        name(call.team)
+        name(call.apiKey)
+        name(call.endUser)
+        name(call.requestedModel)
+        if let usage = call.usage { self.usage(usage) }
+        decimal(call.cost)
+        if let latency = call.latencyMilliseconds { varint(UInt64(latency)) }
+        name(call.authorization)
+        if !call.attributes.isEmpty { attributes(call.attributes) }
+    }
+
+    private func usageBits(_ usage: Usage) -> UInt32 {
+        let first = CallBit.usageFirst
+        var bits: UInt32 = bit(first, usage.inputTokens != nil)
+        bits |= bit(first + 1, usage.outputTokens != nil)
+        bits |= bit(first + 2, usage.cacheReadTokens != nil)
+        bits |= bit(first + 3, usage.cacheWriteTokens != nil)
+        bits |= bit(first + 4, usage.reasoningTokens != nil)
+        bits |= bit(first + 5, usage.images != nil)
+        bits |= bit(first + 6, usage.audioSeconds != nil)
+        bits |= bit(first + 7, usage.characters != nil)
+        bits |= bit(first + 8, usage.searches != nil)
+        bits |= bit(first + 9, usage.requests != nil)
+        return bits
+    }
+
+    private mutating func usage(_ usage: Usage) {
+        quantity(usage.inputTokens)
+        quantity(usage.outputTokens)
+        quantity(usage.cacheReadTokens)
+        quantity(usage.cacheWriteTokens)
+        quantity(usage.reasoningTokens)
+        quantity(usage.images)
+        decimal(usage.audioSeconds)
+        quantity(usage.characters)
+        quantity(usage.searches)
+        quantity(usage.requests)
+    }
+
+    private mutating func quantity(_ value: Int64?) {
+        guard let value else { return }
+        precondition((0...Usage.countMax).contains(value), "a usage count of \(value)")
+        varint(UInt64(value))
+    }
+
+    private mutating func attributes(_ attributes: [Attribute]) {
+        precondition(attributes.count <= Call.attributesMax, "\(attributes.count) attributes")
+        byte(UInt8(attributes.count))
+        for (index, attribute) in attributes.enumerated() {
+            precondition(
+                index == 0 || attributes[index - 1].name < attribute.name,
+                "attribute \(attribute.name) is out of order or there twice")
+            name(attribute.name)
+            text(attribute.value)
+        }
+    }
+
+    mutating func callVoided(_ voided: CallVoided) {
+        name(voided.source)
+        name(voided.id)
+        text(voided.reason)
+    }
+
+    mutating func callAmended(_ amended: CallAmended) {
+        name(amended.source)
+        name(amended.id)
+        text(amended.reason)
+        call(amended.call)
+    }
+
+    /// The owner that admission found behind `call.subscription`.
+    mutating func resolution(_ call: Call) {
+        let bits: UInt8 = bit(0, call.org != nil) | bit(1, call.user != nil)
+        byte(bits)
+        name(call.org)
+        name(call.user)
+    }
+}
+
+extension Call {
+    /// Whether a record of this call has a resolution section.
+    var isResolved: Bool { subscription != nil && (org != nil || user != nil) }
+}
+
+extension RecordReader {
+    mutating func call() throws(RecordError) -> Call {
+        let operation = try choice(Call.Operation.self, "operation")
+        let keySource = try choice(Call.KeySource.self, "key source")
+        let status = try choice(Call.Status.self, "status")
+        let bits = try bitmap(allowed: CallBit.allowed)
+        if bits.has(CallBit.subscription) && (bits.has(CallBit.org) || bits.has(CallBit.user)) {
+            throw failure("an owner as sent beside a subscription", at: offset - 4)
+        }
+        if !bits.has(CallBit.usage) && bits & CallBit.usageAllowed != 0 {
+            throw failure("members of a usage that is absent", at: offset - 4)
+        }
+        var call = Call(
+            provider: try name(), model: try name(), operation: operation, keySource: keySource, status: status,
+            cacheHit: bits.has(CallBit.cacheHit))
+        call.org = try name(if: bits.has(CallBit.org))
+        call.user = try name(if: bits.has(CallBit.user))
+        call.subscription = try name(if: bits.has(CallBit.subscription))
+        call.service = try name(if: bits.has(CallBit.service))
+        call.team = try name(if: bits.has(CallBit.team))
+        call.apiKey = try name(if: bits.has(CallBit.apiKey))
+        call.endUser = try name(if: bits.has(CallBit.endUser))
+        call.requestedModel = try name(if: bits.has(CallBit.requestedModel))
+        if bits.has(CallBit.usage) { call.usage = try usage(bits) }
+        call.cost = try decimal(if: bits.has(CallBit.cost))
+        if bits.has(CallBit.latency) {
+            call.latencyMilliseconds = UInt32(try integer(in: 0...Int64(UInt32.max), "milliseconds of latency"))
+        }
+        call.authorization = try name(if: bits.has(CallBit.authorization))
+        if bits.has(CallBit.attributes) { call.attributes = try attributes() }
+        return call
+    }
+
+    private mutating func usage(_ bits: UInt32) throws(RecordError) -> Usage {
+        let first = CallBit.usageFirst
+        var usage = Usage()
+        usage.inputTokens = try quantity(if: bits.has(first))
+        usage.outputTokens = try quantity(if: bits.has(first + 1))
+        usage.cacheReadTokens = try quantity(if: bits.has(first + 2))
+        usage.cacheWriteTokens = try quantity(if: bits.has(first + 3))
+        usage.reasoningTokens = try quantity(if: bits.has(first + 4))
+        usage.images = try quantity(if: bits.has(first + 5))
+        usage.audioSeconds = try decimal(if: bits.has(first + 6))
+        usage.characters = try quantity(if: bits.has(first + 7))
+        usage.searches = try quantity(if: bits.has(first + 8))
+        usage.requests = try quantity(if: bits.has(first + 9))
+        return usage
+    }
+
+    private mutating func quantity(if isPresent: Bool) throws(RecordError) -> Int64? {
+        isPresent ? try integer(in: 0...Usage.countMax, "as a usage count") : nil
+    }
+
+    private mutating func attributes() throws(RecordError) -> [Attribute] {
+        let count = Int(try byte())
+        guard (1...Call.attributesMax).contains(count) else { throw failure("\(count) attributes", at: offset - 1) }
+        var attributes: [Attribute] = []
+        attributes.reserveCapacity(count)
+        for _ in 0..<count {
+            let start = offset
+            let attribute = Attribute(name: try name(), value: try text())
+            if let last = attributes.last, !(last.name < attribute.name) {
+                throw failure("attributes out of order", at: start)
+            }
+            attributes.append(attribute)
+        }
+        return attributes
+    }
+
+    mutating func callVoided() throws(RecordError) -> CallVoided {
+        CallVoided(source: try name(), id: try name(), reason: try text())
+    }
+
+    mutating func callAmended() throws(RecordError) -> CallAmended {
+        CallAmended(source: try name(), id: try name(), reason: try text(), call: try call())
+    }
+
+    /// Fills in the owner that admission found.
+    mutating func resolution(of call: inout Call) throws(RecordError) {
+        guard call.subscription != nil else { throw failure("a resolution without a subscription") }
+        let bits = try bitmap(allowed: 0b11 as UInt8)
+        guard bits != 0 else { throw failure("a resolution to nobody", at: offset - 1) }
+        call.org = try name(if: bits.has(0))
+        call.user = try name(if: bits.has(1))
+    }
+}

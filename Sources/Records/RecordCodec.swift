@@ -1,0 +1,201 @@
+public import Billing
+public import Hashing
+
+/// Events to record bytes and back. The bytes are the ones of `Schemas/RECORD.md`; each event has exactly one spelling.
+public enum RecordCodec {
+    public static let version: UInt8 = 1
+
+    /// The longest reason, reference, detail or attribute value that a record can hold.
+    public static let textBytesMax = 65_535
+
+    /// Offsets within the header.
+    enum Header {
+        static let version = 0
+        static let kind = 1
+        static let door = 2
+        static let flags = 3
+        static let totalLength = 4
+        static let position = 8
+        static let recordedAt = 16
+        static let statedTime = 24
+        static let contentLength = 32
+        static let size = 36
+    }
+
+    enum Flag {
+        /// The client stated a time.
+        static let time: UInt8 = 1
+        /// The posting key has a name.
+        static let key: UInt8 = 2
+        /// There is a resolution section.
+        static let resolution: UInt8 = 4
+        static let allowed: UInt8 = 7
+    }
+
+    /// Appends the record's canonical bytes, with position and recordedAt still 0, to `bytes`.
+    /// Traps on values that no parser gives: more parts than the vocabulary allows, attributes out of order.
+    public static func encode(_ event: Event, door: Door, key: Name?, into bytes: inout [UInt8]) {
+        _ = append(event, door: door, key: key, to: &bytes)
+    }
+
+    /// As `encode`, and with the two hashes that admission asks for, without encoding anything twice.
+    public static func encodeHashed(
+        _ event: Event, door: Door, key: Name?, into bytes: inout [UInt8]
+    ) -> (keyHash: Digest, contentHash: Digest) {
+        let parts = append(event, door: door, key: key, to: &bytes)
+        return bytes.withUnsafeBytes { all in
+            (
+                SHA256.hash(UnsafeRawBufferPointer(rebasing: all[parts.key])),
+                contentHash(
+                    kind: RecordKind(event.fact), time: event.time,
+                    content: UnsafeRawBufferPointer(rebasing: all[parts.content]))
+            )
+        }
+    }
+
+    /// Gives where in `bytes` (source, id) and the content are.
+    private static func append(
+        _ event: Event, door: Door, key: Name?, to bytes: inout [UInt8]
+    ) -> (key: Range<Int>, content: Range<Int>) {
+        var writer = RecordWriter(bytes: [])
+        swap(&writer.bytes, &bytes)
+        defer { swap(&writer.bytes, &bytes) }
+        let start = writer.bytes.count
+        let resolved = resolvedCall(of: event.fact)
+        var flags: UInt8 = event.time == nil ? 0 : Flag.time
+        if key != nil { flags |= Flag.key }
+        if resolved != nil { flags |= Flag.resolution }
+        writer.byte(version)
+        writer.byte(RecordKind(event.fact).rawValue)
+        writer.byte(door.rawValue)
+        writer.byte(flags)
+        writer.fixed(0 as UInt32)  // the total length, patched below
+        writer.fixed(0 as UInt64)  // the position: see `stamp`
+        writer.fixed(0 as UInt64)  // recordedAt: see `stamp`
+        writer.time(event.time ?? Timestamp(microseconds: 0))
+        writer.fixed(0 as UInt32)  // the content's length, patched below
+        let keyStart = writer.bytes.count
+        writer.name(event.source)
+        writer.name(event.id)
+        let keyEnd = writer.bytes.count
+        writer.name(key)
+        let contentStart = writer.bytes.count
+        writer.content(event.fact)
+        let contentEnd = writer.bytes.count
+        if let resolved { writer.resolution(resolved) }
+        writer.patch(UInt32(writer.bytes.count - start), at: start + Header.totalLength)
+        writer.patch(UInt32(contentEnd - contentStart), at: start + Header.contentLength)
+        return (keyStart..<keyEnd, contentStart..<contentEnd)
+    }
+
+    private static func resolvedCall(of fact: Fact) -> Call? {
+        switch fact {
+        case .call(let call), .usage(let call): call.isResolved ? call : nil
+        case .callAmended(let amended): amended.call.isResolved ? amended.call : nil
+        default: nil
+        }
+    }
+
+    /// Writes position and recordedAt into bytes encoded before. Traps when `bytes` is shorter than a header.
+    public static func stamp(_ bytes: UnsafeMutableRawBufferPointer, position: UInt64, recordedAt: Timestamp) {
+        precondition(bytes.count >= Header.size, "\(bytes.count) bytes are no record")
+        bytes.storeBytes(of: position.littleEndian, toByteOffset: Header.position, as: UInt64.self)
+        bytes.storeBytes(of: recordedAt.microseconds.littleEndian, toByteOffset: Header.recordedAt, as: Int64.self)
+    }
+
+    /// Reads a record. Strict: what it takes, `encode` and `stamp` give back byte for byte. Never traps.
+    public static func decode(_ bytes: UnsafeRawBufferPointer) throws(RecordError) -> Record {
+        var reader = RecordReader(bytes: bytes, offset: 0, end: bytes.count)
+        guard bytes.count >= Header.size else { throw reader.failure("\(bytes.count) bytes are less than a header") }
+        let version = try reader.byte()
+        guard version == RecordCodec.version else {
+            throw reader.failure("version \(version) is not known to this program", at: Header.version)
+        }
+        let kind = try reader.choice(RecordKind.self, "record kind")
+        let door = try reader.choice(Door.self, "door")
+        let flags = try reader.bitmap(allowed: Flag.allowed)
+        let total = try reader.fixed(UInt32.self)
+        guard Int(total) == bytes.count else {
+            throw reader.failure("says \(total) bytes, has \(bytes.count)", at: Header.totalLength)
+        }
+        let position = try reader.fixed(UInt64.self)
+        let recordedAt = try reader.time()
+        let statedTime = try reader.time()
+        if flags & Flag.time == 0 && statedTime.microseconds != 0 {
+            throw reader.failure("a time that is not flagged", at: Header.statedTime)
+        }
+        let contentLength = Int(try reader.fixed(UInt32.self))
+        let source = try reader.name()
+        let id = try reader.name()
+        let key = try reader.name(if: flags & Flag.key != 0)
+        guard contentLength <= bytes.count - reader.offset else {
+            throw reader.failure("content of \(contentLength) bytes does not fit", at: Header.contentLength)
+        }
+        reader.end = reader.offset + contentLength
+        var fact = try reader.content(kind)
+        guard reader.offset == reader.end else { throw reader.failure("bytes after the content") }
+        reader.end = bytes.count
+        if flags & Flag.resolution != 0 { try resolve(&fact, from: &reader) }
+        guard reader.offset == reader.end else { throw reader.failure("bytes after the record") }
+        let event = Event(source: source, id: id, time: flags & Flag.time != 0 ? statedTime : nil, fact: fact)
+        return Record(position: position, recordedAt: recordedAt, door: door, key: key, event: event)
+    }
+
+    private static func resolve(_ fact: inout Fact, from reader: inout RecordReader) throws(RecordError) {
+        switch fact {
+        case .call(var call):
+            try reader.resolution(of: &call)
+            fact = .call(call)
+        case .usage(var call):
+            try reader.resolution(of: &call)
+            fact = .usage(call)
+        case .callAmended(var amended):
+            try reader.resolution(of: &amended.call)
+            fact = .callAmended(amended)
+        default:
+            throw reader.failure("a resolution of what has no owner to resolve", at: Header.flags)
+        }
+    }
+}
+
+extension RecordWriter {
+    mutating func content(_ fact: Fact) {
+        switch fact {
+        case .call(let call), .usage(let call): self.call(call)
+        case .callVoided(let voided): callVoided(voided)
+        case .callAmended(let amended): callAmended(amended)
+        case .creditsGranted(let grant): self.grant(grant)
+        case .creditsVoided(let voided): lotVoided(voided)
+        case .creditsAllocated(let allocation): self.allocation(allocation)
+        case .creditsAdjusted(let adjustment): self.adjustment(adjustment)
+        case .creditsExpired(let expired): lotExpired(expired)
+        case .planDefined(let plan): self.plan(plan)
+        case .planAssigned(let assignment): self.assignment(assignment)
+        case .pricesPublished(let list): prices(list)
+        case .lagoWindowClosed(let window): lagoWindow(window)
+        case .lagoBatchDelivered(let delivery), .lagoBatchFailed(let delivery): lagoDelivery(delivery)
+        }
+    }
+}
+
+extension RecordReader {
+    mutating func content(_ kind: RecordKind) throws(RecordError) -> Fact {
+        switch kind {
+        case .call: .call(try call())
+        case .usage: .usage(try call())
+        case .callVoided: .callVoided(try callVoided())
+        case .callAmended: .callAmended(try callAmended())
+        case .creditsGranted: .creditsGranted(try grant())
+        case .creditsVoided: .creditsVoided(try lotVoided())
+        case .creditsAllocated: .creditsAllocated(try allocation())
+        case .creditsAdjusted: .creditsAdjusted(try adjustment())
+        case .creditsExpired: .creditsExpired(try lotExpired())
+        case .planDefined: .planDefined(try plan())
+        case .planAssigned: .planAssigned(try assignment())
+        case .pricesPublished: .pricesPublished(try prices())
+        case .lagoWindowClosed: .lagoWindowClosed(try lagoWindow())
+        case .lagoBatchDelivered: .lagoBatchDelivered(try lagoDelivery())
+        case .lagoBatchFailed: .lagoBatchFailed(try lagoDelivery())
+        }
+    }
+}

@@ -1,0 +1,49 @@
+public import Billing
+
+/// The kind tag of a record: one for each event type. Never renumbered, since it is in every record.
+public enum RecordKind: UInt8, CaseIterable, Sendable {
+    case call = 1
+    case usage = 2
+    case callVoided = 3
+    case callAmended = 4
+    case creditsGranted = 5
+    case creditsVoided = 6
+    case creditsAllocated = 7
+    case creditsAdjusted = 8
+    case creditsExpired = 9
+    case planDefined = 10
+    case planAssigned = 11
+    case pricesPublished = 12
+    case lagoWindowClosed = 13
+    case lagoBatchDelivered = 14
+    case lagoBatchFailed = 15
+
+    public init(_ fact: Fact) {
+        self =
+            switch fact {
+            case .call: .call
+            case .usage: .usage
+            case .callVoided: .callVoided
+            case .callAmended: .callAmended
+            case .creditsGranted: .creditsGranted
+            case .creditsVoided: .creditsVoided
+            case .creditsAllocated: .creditsAllocated
+            case .creditsAdjusted: .creditsAdjusted
+            case .creditsExpired: .creditsExpired
+            case .planDefined: .planDefined
+            case .planAssigned: .planAssigned
+            case .pricesPublished: .pricesPublished
+            case .lagoWindowClosed: .lagoWindowClosed
+            case .lagoBatchDelivered: .lagoBatchDelivered
+            case .lagoBatchFailed: .lagoBatchFailed
+            }
+    }
+
+    /// True for `plan.*`, `prices.*`, `credits.*` and `lago.*`; false for `llm.*`.
+    public var isControl: Bool {
+        switch self {
+        case .call, .usage, .callVoided, .callAmended: false
+        default: true
+        }
+    }
+}

@@ -1,0 +1,183 @@
+import Billing
+import Records
+import TestEvents
+
+/// One record of every kind, and the variants of a call. What version 1 made of each is in Fixtures/v1: bytes that
+/// every later program must read as this value.
+enum GoldenRecords {
+    static let all: [(file: String, record: Record)] = [
+        ("call-typical", record(1, typicalEvent)),
+        ("call-least", record(2, event(.call(leastCall), time: nil), key: nil, door: .daemon)),
+        ("call-most", record(3, event(.call(mostCall)), door: .litellm)),
+        ("call-subscription-resolved", record(4, event(.call(subscribed(org: "acme", user: "ada"))), door: .lago)),
+        ("call-subscription-unresolved", record(5, event(.call(subscribed(org: nil, user: nil))), door: .openmeter)),
+        ("usage", record(6, event(.usage(mostCall)))),
+        (
+            "call-voided",
+            record(7, event(.callVoided(CallVoided(source: "gw", id: "c-1", reason: "sent twice, \"é\""))))
+        ),
+        (
+            "call-amended",
+            record(
+                8,
+                event(
+                    .callAmended(
+                        CallAmended(source: "gw", id: "c-1", reason: "", call: subscribed(org: "acme", user: nil)))))
+        ),
+        (
+            "credits-granted",
+            record(
+                9,
+                event(
+                    .creditsGranted(
+                        Grant(
+                            owner: .org("acme"), credits: Money(nanos: 10_000_000_000), category: .promo, priority: 7,
+                            effectiveAt: Timestamp(microseconds: 1_795_334_400_000_000),
+                            expiresAt: Timestamp(microseconds: 1_798_761_600_000_000), paid: Money(nanos: 5_000_000_000),
+                            reference: "invoice 12"))))
+        ),
+        ("credits-voided", record(10, event(.creditsVoided(LotVoided(lot: "lot-1", reason: "fraud"))))),
+        (
+            "credits-allocated",
+            record(
+                11,
+                event(
+                    .creditsAllocated(
+                        Allocation(
+                            org: "acme", user: "ada", mode: .carveOut, credits: Money(nanos: 0), period: .month))))
+        ),
+        (
+            "credits-adjusted",
+            record(
+                12,
+                event(
+                    .creditsAdjusted(
+                        Adjustment(owner: .user("ada"), credits: Money(nanos: -9_000), reason: "support case"))))
+        ),
+        (
+            "credits-expired",
+            record(
+                13, event(.creditsExpired(LotExpired(lot: "lot-1", credits: Money(nanos: 1))), time: nil), key: nil,
+                door: .daemon)
+        ),
+        (
+            "plan-defined",
+            record(
+                14,
+                event(
+                    .planDefined(
+                        Plan(
+                            name: "pro",
+                            calls: [
+                                .init(limit: 10_000, per: .month, enforce: .hard),
+                                .init(limit: 0, per: .ever, enforce: .soft),
+                            ], markup: Decimal(mantissa: 6, scale: 1), price: Money(nanos: 20_000_000_000),
+                            interval: .month, byokCountsCalls: false, overage: .invoice,
+                            overageLimit: Money(nanos: 1_000_000), lagoPlanCode: "pro_2026"))))
+        ),
+        (
+            "plan-assigned",
+            record(
+                15,
+                event(
+                    .planAssigned(
+                        Assignment(
+                            owner: .org("acme"), plan: "pro",
+                            effectiveAt: Timestamp(microseconds: 1_793_491_200_000_000), anchorDay: 28,
+                            funding: .orgThenUser,
+                            lago: .init(externalCustomerID: "cus_1", externalSubscriptionID: "sub_1")))))
+        ),
+        ("prices-published", record(16, event(.pricesPublished(prices)))),
+        (
+            "lago-window-closed",
+            record(
+                17,
+                event(
+                    .lagoWindowClosed(
+                        LagoWindowClosed(
+                            windowSeconds: 3600, through: Timestamp(microseconds: 1_795_334_400_000_000)))), key: nil,
+                door: .daemon)
+        ),
+        ("lago-batch-delivered", record(18, event(.lagoBatchDelivered(LagoDelivery(batch: "b-1"))), door: .daemon)),
+        (
+            "lago-batch-failed",
+            record(19, event(.lagoBatchFailed(LagoDelivery(batch: "b-1", detail: "422"))), door: .daemon)
+        ),
+    ]
+
+    static let recordedAt = Timestamp(microseconds: 1_795_334_519_805_458)
+    static let time = Timestamp(microseconds: 1_795_334_519_320_818)
+
+    static func event(_ fact: Fact, time: Timestamp? = time) -> Event {
+        Event(source: "gateway/eu-1", id: "3f2504e0-4f89-41d3-9a0c-0305e82c3301", time: time, fact: fact)
+    }
+
+    static func record(_ position: UInt64, _ event: Event, key: Name? = "gateway", door: Door = .native) -> Record {
+        Record(position: position, recordedAt: recordedAt, door: door, key: key, event: event)
+    }
+
+    static let typicalEvent = event(
+        .call(
+            Call(
+                org: "acme", user: "user-4711", service: "chat", provider: "anthropic", model: "claude-sonnet-4-5",
+                operation: .chat, status: .success,
+                usage: Usage(inputTokens: 1200, outputTokens: 300, cacheReadTokens: 1000, reasoningTokens: 120),
+                cost: Decimal(mantissa: 135, scale: 7), latencyMilliseconds: 1834,
+                attributes: [Attribute(name: "power_level", value: "balanced")])))
+
+    static let leastCall = Call(user: "u", provider: "p", model: "m", operation: .other, status: .aborted)
+
+    static let mostCall = Call(
+        org: "acme", user: "ada", service: "chat", team: "team é", apiKey: "alias", endUser: "end",
+        provider: "openai", model: "gpt-5", requestedModel: "fast", operation: .audio, keySource: .byok,
+        status: .failure,
+        usage: Usage(
+            inputTokens: 0, outputTokens: 127, cacheReadTokens: 0, cacheWriteTokens: 0, reasoningTokens: 127,
+            images: 128, audioSeconds: Decimal(mantissa: 125, scale: 1), characters: Usage.countMax, searches: 16_384,
+            requests: 1), cost: Decimal(mantissa: .min, scale: 0), latencyMilliseconds: .max, cacheHit: true,
+        authorization: "auth-1",
+        attributes: [Attribute(name: "a", value: ""), Attribute(name: "client.b", value: "line\nline")])
+
+    static func subscribed(org: Name?, user: Name?) -> Call {
+        Call(
+            org: org, user: user, subscription: "sub_1", provider: "openai", model: "gpt-5", operation: .chat,
+            status: .success, usage: Usage())
+    }
+
+    static let prices = PriceList(
+        effectiveAt: Timestamp(microseconds: 1_793_491_200_000_000), unit: .usd,
+        rules: [
+            PriceRule(
+                provider: "openai", model: "gpt-*", operation: .chat, per: 1_000_000,
+                input: Decimal(mantissa: 125, scale: 2), output: Decimal(mantissa: 10, scale: 0),
+                cacheRead: Decimal(mantissa: 125, scale: 3), cacheWrite: .zero, reasoning: Decimal(mantissa: 1, scale: 12),
+                perCall: .one, perImage: .one, perAudioSecond: .one, perSearch: .one),
+            PriceRule(provider: "anthropic", anyToken: Decimal(mantissa: 15, scale: 3)),
+            PriceRule(reportedCost: Decimal(mantissa: 16, scale: 1)),
+        ],
+        multipliers: [
+            .init(
+                attribute: "power_level",
+                values: [
+                    .init(value: "balanced", factor: Decimal(mantissa: 25, scale: 2)),
+                    .init(value: "eco", factor: Decimal(mantissa: 1, scale: 1)),
+                ])
+        ], cacheHit: Decimal(mantissa: 5, scale: 1))
+}
+
+extension Record {
+    /// Encoded and stamped.
+    var bytes: [UInt8] {
+        var bytes: [UInt8] = []
+        RecordCodec.encode(event, door: door, key: key, into: &bytes)
+        bytes.withUnsafeMutableBytes { RecordCodec.stamp($0, position: position, recordedAt: recordedAt) }
+        return bytes
+    }
+}
+
+func decode(_ bytes: [UInt8]) throws(RecordError) -> Record {
+    let result = bytes.withUnsafeBytes { buffer -> Result<Record, RecordError> in
+        do throws(RecordError) { return .success(try RecordCodec.decode(buffer)) } catch { return .failure(error) }
+    }
+    return try result.get()
+}
