@@ -19,6 +19,9 @@ def table(rows, heads, right=()):
 
 
 def receipt(answer):
+    if "code" in answer:
+        print(f"{answer.get('status')} {answer['code']}: {answer.get('detail', '')}")
+        return 1
     parts = [f"{answer.get(name, 0)} {name}" for name in ("accepted", "duplicates", "rejected")]
     for name in ("parked", "skipped"):
         if answer.get(name):

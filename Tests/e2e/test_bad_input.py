@@ -37,7 +37,7 @@ INVALID = [
     ("a prompt", changed("data.messages", [{"role": "user", "content": "hi"}]), "data.messages"),
     ("string for a count", changed("data.usage.input_tokens", "many"), "data.usage.input_tokens"),
     ("fraction for a count", changed("data.usage.input_tokens", 1.5), "data.usage.input_tokens"),
-    ("null for a count", changed("data.usage.input_tokens", [1]), "data.usage.input_tokens"),
+    ("array for a count", changed("data.usage.input_tokens", [1]), "data.usage.input_tokens"),
     ("negative count", changed("data.usage.output_tokens", -1), "data.usage.output_tokens"),
     ("huge count", changed("data.usage.input_tokens", 10 ** 30), "data.usage.input_tokens"),
     ("count over the limit", changed("data.usage.input_tokens", 10 ** 12 + 1), "data.usage.input_tokens"),

@@ -154,13 +154,15 @@ class Ending(Folder):
         workers = [threading.Thread(target=post, args=(n,)) for n in range(8)]
         for worker in workers:
             worker.start()
-        while len(acknowledged) < 200:
+        end = time.monotonic() + 30
+        while len(acknowledged) < 200 and time.monotonic() < end:
             time.sleep(0.01)
         code = self.daemon.stop()
         stop.set()
         for worker in workers:
             worker.join()
         self.assertEqual(code, 0)
+        self.assertGreaterEqual(len(acknowledged), 200)
         self.daemon.start()
         stored = [one["event"]["id"] for one in self.daemon.events()]
         self.assertEqual(len(stored), len(set(stored)))
