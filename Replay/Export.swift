@@ -2,6 +2,7 @@ import EventLog
 import Formats
 import Glibc
 import JSON
+import Platform
 import Records
 
 /// `export`: every record as one line of NDJSON, in order, lossless: `import` makes the same records of it.
@@ -30,21 +31,9 @@ func export(_ arguments: Arguments) throws -> Int32 {
         }
         guard reached > after else { throw LogError.corrupt(position: after + 1, reason: "the log ends before it") }
         after = reached
-        try writeAll(lines)
+        guard Console.write(lines, to: STDOUT_FILENO) else { throw Refusal(text: "standard output is closed") }
         meter.reach(after)
     }
     _ = meter.end()
     return ExitCode.holds
-}
-
-private func writeAll(_ bytes: [UInt8]) throws {
-    var rest = bytes[...]
-    while !rest.isEmpty {
-        let written = rest.withUnsafeBytes { write(STDOUT_FILENO, $0.baseAddress, $0.count) }
-        if written < 0 {
-            if errno == EINTR { continue }
-            throw Refusal(text: "standard output: \(String(cString: strerror(errno)))")
-        }
-        rest = rest.dropFirst(written)
-    }
 }

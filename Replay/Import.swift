@@ -1,3 +1,4 @@
+import Billing
 import EventLog
 import Formats
 import Glibc
@@ -32,7 +33,7 @@ func importRecords(_ arguments: Arguments) throws -> Int32 {
         }
         if frame.isFull || frame.recordedAt != stored.record.recordedAt.microseconds { try frame.append(to: log) }
         guard frame.add(stored.record) == stored.hash else {
-            fputs("tallystick-replay: the record at position \(position) does not have the hash it was exported with\n", stderr)
+            Console.error("tallystick-replay: the record at position \(position) does not have the hash it was exported with\n")
             return ExitCode.differs
         }
     }

@@ -119,7 +119,7 @@ private final class Daemon {
 
     /// Answers what is in flight, commits what was taken, and leaves everything closed.
     func stop(drainMilliseconds: Int) {
-        server.drain(deadlineMilliseconds: drainMilliseconds)
+        server.drain(deadlineMilliseconds: UInt64(drainMilliseconds))
         writer.stop()
         let models = self.models
         blocking { await models.stop() }
