@@ -48,7 +48,8 @@ func short(_ request: Request) -> String {
         + (request.head.keepAlive ? "" : " close")
 }
 
-/// Every way to feed bytes that the tests try: whole, byte by byte, and cut in two at every place (for long ones, at some).
+/// Every way to feed bytes that the tests try: whole, byte by byte, and cut in two at every place (for long ones, at
+/// some).
 func feedings(_ bytes: [UInt8]) -> [[[UInt8]]] {
     let step = max(1, bytes.count / 400)
     return [[bytes], bytes.map { [$0] }]

@@ -19,8 +19,13 @@ final class Client {
         }
     }
 
-    init(port: Int) {
-        fd = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    convenience init(port: Int) {
+        self.init(fd: socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0), port: port)
+    }
+
+    /// Connects a socket made before.
+    init(fd: Int32, port: Int) {
+        self.fd = fd
         limitWaits()
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)

@@ -97,24 +97,22 @@ import Testing
     @Test func `out of descriptors, accepting pauses and goes on when there are some`() async {
         await #expect(processExitsWith: .success) {
             try withServer({ $0.acceptPauseMilliseconds = 20 }) { server, _ in
-                var clients = [Client(port: server.port), Client(port: server.port)]
-                precondition(clients[0].ask(get("/x"))?.status == 200)
-                precondition(clients[1].ask(get("/x"))?.status == 200)
-                clients.append(Client(port: 1))
-                let waiting = Client(port: server.port)
-                var fillers: [Int32] = []
-                precondition(server.eventually { $0.connectionsOpen == 3 })
+                let busy = Client(port: server.port)
+                precondition(busy.ask(get("/x"))?.status == 200)
                 var limit = rlimit(rlim_cur: 64, rlim_max: 64)
-                setrlimit(__rlimit_resource_t(rawValue: 7), &limit)
-                let late = Client(port: server.port)
+                precondition(setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0)
+                let late = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+                var fillers: [Int32] = []
                 while true {
-                    let fd = dup(0)
+                    let fd = dup(late)
                     if fd < 0 { break }
                     fillers.append(fd)
                 }
-                precondition(late.isConnected && waiting.ask(get("/x"))?.status == 200)
+                let client = Client(fd: late, port: server.port)
+                precondition(server.eventually { $0.acceptPauses > 0 })
+                precondition(busy.ask(get("/x"))?.status == 200)
                 for fd in fillers { close(fd) }
-                precondition(late.ask(get("/x"))?.status == 200)
+                precondition(client.ask(get("/x"))?.status == 200)
             }
         }
     }

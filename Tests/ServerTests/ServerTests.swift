@@ -85,6 +85,10 @@ import Testing
             let head = client.ask("HEAD /x HTTP/1.1\r\nHost: t\r\n\r\n", isHead: true)
             #expect(head?.header("Content-Length") == "\("head /x ".utf8.count)")
             #expect(client.ask(get("/y"))?.body == "get /y ")
+            // What fails after a HEAD is answered with a body again.
+            client.send("HEAD /x HTTP/1.1\r\nHost: t\r\n\r\n" + "bad\r\n\r\n")
+            #expect(client.answer(isHead: true)?.status == 200)
+            #expect(client.answer()?.body.contains("malformed_request") == true)
         }
     }
 
