@@ -60,7 +60,7 @@ import Testing
         let models = models(source) { $0.flushNanoseconds = 3_600_000_000_000 }
         try await models.start()
         source.append(Self.call)
-        try await until { models.status("calls")?.progress == 1 }
+        try await until { models.statuses.allSatisfy { $0.progress == 1 && $0.state == .live } }
         // The next flush is an hour away.
         for _ in 0..<50 {
             source.append(Self.call)
