@@ -202,11 +202,11 @@ class Daemon:
             answer = self.get(f"/v1/events?after={after}&limit=1000{query}")
             if answer.status != 200:
                 raise AssertionError(f"GET /v1/events: {answer}")
-            page = answer.lines
-            if not page:
+            stored += answer.lines
+            reached = int(answer.headers["x-next-after"])
+            if reached == after:
                 return stored
-            stored += page
-            after = page[-1]["position"]
+            after = reached
 
     def digests(self):
         """{projection: digest}, all at the log's end."""

@@ -130,6 +130,15 @@ class BadEvents(DaemonCase):
         problem = self.assertProblem(answer, answer.status)
         self.assertIn("model", json.dumps(problem))
 
+    def test_duplicate_names_between_good_ones(self):
+        good = [json.dumps(call(f"twin{n}")).encode() for n in range(3)]
+        good[1] = good[1].replace(b'"model": "gpt-4o"', b'"model": "gpt-4o", "model": "gpt-4o-mini"')
+        answer = self.daemon.post("/v1/events", b"[" + b",".join(good) + b"]")
+        self.assertEqual(answer.status, 200, answer)
+        self.assertEqual((answer.json["accepted"], answer.json["rejected"]), (2, 1), answer)
+        self.assertEqual(answer.json["errors"][0]["index"], 1)
+        self.assertIn("model", json.dumps(answer.json["errors"][0]))
+
     def test_one_bad_line_of_ndjson(self):
         lines = [json.dumps(call("l1")).encode(), b'{"specversion":"1.0",', json.dumps(call("l2")).encode()]
         answer = self.daemon.post("/v1/events", b"\n".join(lines), kind="application/x-ndjson")
