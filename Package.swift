@@ -105,6 +105,5 @@ let package = Package(
         tests("Server", uses: ["Server", "HTTP", "Platform"]),
         tests("API", uses: ["API", "Engine", "Projections", "EventLog", "Records", "HTTP", "JSON", "Billing", "Formats", "Schemas", "Platform"]),
         tests("Tidy", uses: []),
-        tests("Daemon", uses: ["Platform"]),
     ]
 )
