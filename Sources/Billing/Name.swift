@@ -7,7 +7,8 @@ public struct Name: Hashable, Sendable {
 
     public let text: String
 
-    /// Nil when `bytes` is empty, over 256 bytes, not UTF-8, or holds a control character (U+0000...U+001F, U+007F...U+009F).
+    /// Nil when `bytes` is empty, over 256 bytes, not UTF-8, or holds a control character (U+0000...U+001F,
+    /// U+007F...U+009F).
     public init?(bytes: some Collection<UInt8>) {
         let fromBuffer = bytes.withContiguousStorageIfAvailable { Name(buffer: UnsafeRawBufferPointer($0)) }
         guard let name = fromBuffer ?? Array(bytes).withUnsafeBytes({ Name(buffer: $0) }) else { return nil }

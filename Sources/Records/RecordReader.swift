@@ -1,7 +1,7 @@
 import Billing
 
-/// Takes the primitives of `Schemas/RECORD.md` from bytes that may be anything: never reads outside of them, never traps,
-/// and refuses every spelling but the one that `RecordWriter` writes.
+/// Takes the primitives of `Schemas/RECORD.md` from bytes that may be anything: never reads outside of them, never
+/// traps, and refuses every spelling but the one that `RecordWriter` writes.
 struct RecordReader {
     let bytes: UnsafeRawBufferPointer
     var offset: Int

@@ -50,7 +50,8 @@ import Testing
 
     @Test func `decimals are what was written`() throws {
         for (text, mantissa, scale) in [
-            ("0.0123", 123, 4), ("-12.50", -125, 1), ("100", 100, 0), ("-0", 0, 0), ("1.35e-05", 135, 7), ("0.10", 1, 1),
+            ("0.0123", 123, 4), ("-12.50", -125, 1), ("100", 100, 0), ("-0", 0, 0), ("1.35e-05", 135, 7),
+            ("0.10", 1, 1),
         ] as [(String, Int64, Int)] {
             let value = try Decimal(parsing: text.utf8)
             #expect(value.mantissa == mantissa && value.scale == scale, "\(text)")
