@@ -16,9 +16,9 @@ func module(_ name: String, uses: [String] = [], path: String? = nil) -> Target 
         path: path ?? "Sources/\(name)", swiftSettings: settings)
 }
 
-func program(_ name: String, uses: [String], path: String) -> Target {
+func program(_ name: String, uses: [String], path: String, exclude: [String] = []) -> Target {
     .executableTarget(
-        name: name, dependencies: uses.map { .init(stringLiteral: $0) }, path: path,
+        name: name, dependencies: uses.map { .init(stringLiteral: $0) }, path: path, exclude: exclude,
         swiftSettings: settings)
 }
 
@@ -44,7 +44,7 @@ let package = Package(
             "tallystick-replay",
             uses: ["Projections", "EventLog", "Records", "Formats", "Billing", "JSON", "Hashing", "Platform", "Engine"],
             path: "Replay"),
-        program("tallystick-bench", uses: ["Platform"], path: "ops/bench"),
+        program("tallystick-bench", uses: ["Platform"], path: "ops/bench", exclude: ["run"]),
 
         // Machinery.
         module(
@@ -61,7 +61,7 @@ let package = Package(
 
         // Pure: no I/O, no clock, no actor, no Foundation.
         module("Records", uses: ["Billing", "Hashing"]),
-        module("Formats", uses: ["Billing", "JSON", "Hashing"]),
+        module("Formats", uses: ["Billing", "JSON", "Hashing", "Records"]),
         module("HTTP"),
         module("JSON"),
         module("Billing"),
@@ -70,7 +70,12 @@ let package = Package(
         // Files that are the truth, embedded as bytes.
         .target(
             name: "Schemas", path: "Schemas", exclude: ["RECORD.md"],
-            resources: [.embedInCode("calls.sql"), .embedInCode("openapi.json")],
+            resources: [
+                .embedInCode("readmodel.sql"),
+                .embedInCode("calls.sql"),
+                .embedInCode("tokens.sql"),
+                .embedInCode("openapi.json"),
+            ],
             swiftSettings: settings),
 
         // Doors to C.
@@ -91,9 +96,11 @@ let package = Package(
         tests("Records", uses: ["Records", "Billing", "Hashing", "TestEvents"], exclude: ["Fixtures"]),
         tests("Formats", uses: ["Formats", "Billing", "JSON", "Records", "TestEvents"]),
         tests("Platform", uses: ["Platform"]),
-        tests("EventLog", uses: ["EventLog", "Hashing", "Platform"]),
+        tests("EventLog", uses: ["EventLog", "CLMDB", "Hashing", "Platform"], exclude: ["Fixtures"]),
         tests("SQLite", uses: ["SQLite"]),
-        tests("Projections", uses: ["Projections", "EventLog", "SQLite", "Records", "Billing", "Platform"]),
+        tests(
+            "Projections",
+            uses: ["Projections", "EventLog", "SQLite", "Records", "Billing", "Hashing", "Platform", "TestEvents"]),
         tests("Engine", uses: ["Engine", "EventLog", "Records", "Billing", "Platform"]),
         tests("Server", uses: ["Server", "HTTP", "Platform"]),
         tests("API", uses: ["API", "Engine", "Projections", "EventLog", "Records", "HTTP", "JSON", "Billing", "Formats", "Schemas", "Platform"]),

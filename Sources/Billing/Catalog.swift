@@ -1,33 +1,178 @@
 /// Plans, assignments and prices as published so far: the part of the book that says what rules hold when.
+///
+/// It is folded from control events only (`plan.defined`, `plan.assigned`, `prices.published`), so it comes back from
+/// those records alone. Whatever holds "in force" is judged by the time asked for: among what the log holds so far, the
+/// greatest effective time not after it; of two with the same time, the one published later.
 public struct Catalog: Sendable {
+    /// Definitions of a plan in order of (time, position).
+    private var plans: [Name: [Definition]] = [:]
+    /// Assignments of an owner in order of (effective time, position).
+    private var assignments: [Owner: [Assigned]] = [:]
+    private var subscriptions: [Name: Owner] = [:]
+    /// In order of (effective time, position).
+    private var prices: [PriceIndex] = []
+    /// Rules found before: a list of 20,000 rules is searched once a model, not once a call.
+    private var found: [Sought: Int32] = [:]
+    private static let foundMax = 4096
+    private static let noRule: Int32 = -1
+
+    /// Classes that never change: what a call is judged by is handed around without copying it.
+    final class Definition: Sendable {
+        let plan: Plan
+        let time: Timestamp
+        init(_ plan: Plan, time: Timestamp) {
+            self.plan = plan
+            self.time = time
+        }
+    }
+    final class Assigned: Sendable {
+        let assignment: Assignment
+        let effective: Timestamp
+        init(_ assignment: Assignment, effective: Timestamp) {
+            self.assignment = assignment
+            self.effective = effective
+        }
+    }
+    private struct Sought: Hashable {
+        var list: UInt64
+        var provider: Name
+        var model: Name
+        var operation: Call.Operation
+
+        init(_ call: Call, of index: PriceIndex) {
+            list = index.position
+            provider = call.provider
+            model = call.model
+            operation = call.operation
+        }
+    }
+
     public init() {}
 
     /// Folds `plan.defined`, `plan.assigned` and `prices.published`; anything else changes nothing.
-    public mutating func apply(_ fact: Fact, position: UInt64, at occurredAt: Timestamp) {}
+    public mutating func apply(_ fact: Fact, position: UInt64, at occurredAt: Timestamp) {
+        switch fact {
+        case .planDefined(let plan):
+            let definition = Definition(plan, time: occurredAt)
+            Catalog.insert(definition, into: &plans[plan.name, default: []]) { $0.time }
+        case .planAssigned(let assignment):
+            let assigned = Assigned(assignment, effective: assignment.effectiveAt ?? occurredAt)
+            Catalog.insert(assigned, into: &assignments[assignment.owner, default: []]) { $0.effective }
+            if let lago = assignment.lago { subscriptions[lago.externalSubscriptionID] = assignment.owner }
+        case .pricesPublished(let list):
+            let index = PriceIndex(list, position: position, effective: list.effectiveAt ?? occurredAt)
+            Catalog.insert(index, into: &prices) { $0.effective }
+            found = [:]
+        default:
+            break
+        }
+    }
 
     /// The owner behind a subscription id of an assigned plan, the newest assignment winning.
-    public func owner(ofSubscription subscription: Name) -> Owner? { nil }
+    public func owner(ofSubscription subscription: Name) -> Owner? { subscriptions[subscription] }
+
+    /// Whether some `plan.defined` names it.
+    public func knows(plan: Name) -> Bool { plans[plan] != nil }
+
+    /// The definition of a plan in force at `time`; before the first one, the first.
+    public func plan(_ name: Name, at time: Timestamp) -> Plan? {
+        definition(name, at: time)?.plan
+    }
 
     /// The plan `owner` has at `time`.
-    public func standing(of owner: Owner, at time: Timestamp) -> Standing? { nil }
+    public func standing(of owner: Owner, at time: Timestamp) -> Standing? {
+        assigned(owner, at: time).flatMap { standing($0, at: time) }
+    }
 
     /// The standing that governs a call: the user's own if he has one at that time, else the org's.
-    public func standing(for call: Call, at time: Timestamp) -> Standing? { nil }
+    public func standing(for call: Call, at time: Timestamp) -> Standing? {
+        governing(call, at: time).flatMap { standing($0, at: time) }
+    }
 
-    /// Rates a call by the list in force at `time`, times multipliers, times markup; rounded once, half to even.
-    /// Throws when the charge does not fit in 64 bits of n$.
-    public func rate(_ call: Call, at time: Timestamp) throws(Rejection) -> Rating {
-        Rating(charge: .zero, notional: .zero)
+    /// Every owner that was ever assigned a plan, orgs first, in byte order of names.
+    public var owners: [Owner] { assignments.keys.sorted() }
+
+    // MARK: - Inside the module
+
+    func governing(_ call: Call, at time: Timestamp) -> Assigned? {
+        if let user = call.user, let own = assigned(.user(user), at: time) { return own }
+        return call.org.flatMap { assigned(.org($0), at: time) }
+    }
+
+    func assigned(_ owner: Owner, at time: Timestamp) -> Assigned? {
+        guard let all = assignments[owner] else { return nil }
+        return all.last { $0.effective <= time }
+    }
+
+    func definition(_ name: Name, at time: Timestamp) -> Definition? {
+        guard let all = plans[name] else { return nil }
+        return all.last { $0.time <= time } ?? all.first
+    }
+
+    func priceIndex(at time: Timestamp) -> PriceIndex? {
+        prices.last { $0.effective <= time }
+    }
+
+    /// The first rule of `index` that matches, looked up only.
+    func rule(of index: PriceIndex, for call: Call) -> Int? {
+        // Small lists are searched as fast as remembered.
+        if index.list.rules.count > Catalog.smallList, let known = found[Sought(call, of: index)] {
+            return known == Catalog.noRule ? nil : Int(known)
+        }
+        return index.rule(for: call)
+    }
+
+    /// The first rule of `index` that matches, and remembers it.
+    mutating func findRule(of index: PriceIndex, for call: Call) -> Int? {
+        guard index.list.rules.count > Catalog.smallList else { return index.rule(for: call) }
+        let sought = Sought(call, of: index)
+        if let known = found[sought] { return known == Catalog.noRule ? nil : Int(known) }
+        let rule = index.rule(for: call)
+        // Models come from outside: the memory of them is bounded, and starting afresh costs one search each.
+        if found.count >= Catalog.foundMax { found = [:] }
+        found[sought] = rule.map(Int32.init) ?? Catalog.noRule
+        return rule
+    }
+
+    private static let smallList = 4
+
+    private func standing(_ assigned: Assigned, at time: Timestamp) -> Standing {
+        guard let definition = definition(assigned.assignment.plan, at: time) else {
+            preconditionFailure("plan \(assigned.assignment.plan) was assigned and never defined")
+        }
+        return Standing(assignment: assigned.assignment, plan: definition.plan, effective: assigned.effective)
+    }
+
+    /// Keeps `items` in order of (time, arrival). New ones nearly always go last.
+    private static func insert<Item>(_ item: Item, into items: inout [Item], by time: (Item) -> Timestamp) {
+        var index = items.count
+        while index > 0 && time(items[index - 1]) > time(item) { index -= 1 }
+        items.insert(item, at: index)
     }
 }
 
 /// A plan in force for an owner.
 public struct Standing: Sendable {
     public var assignment: Assignment
+    /// As defined at the time asked for.
     public var plan: Plan
+    /// When the assignment took effect.
+    public var effective: Timestamp
 
-    public init(assignment: Assignment, plan: Plan) {
+    public init(assignment: Assignment, plan: Plan, effective: Timestamp) {
         self.assignment = assignment
         self.plan = plan
+        self.effective = effective
+    }
+}
+
+extension Owner: Comparable {
+    /// Orgs before users, then by bytes of the name.
+    public static func < (left: Owner, right: Owner) -> Bool {
+        switch (left, right) {
+        case (.org, .user): true
+        case (.user, .org): false
+        default: left.name < right.name
+        }
     }
 }

@@ -1,8 +1,235 @@
-/// Who owns which credits: lots, allocations, and what was drawn of them.
+/// Who owns which credits: accounts, lots, allocations, and what was drawn of them.
+///
+/// A value that is changed in place: one dictionary look-up finds an account, and from there on all is array indexes.
 public struct Ledger: Sendable {
-    public init() {}
+    /// An account with its lots and allocations, by index.
+    struct Pool: Sendable {
+        var sums: Account
+        /// All lots, in order of arrival.
+        var lots: [Int32] = []
+        /// Lots of which something is left, in burn order.
+        var open: [Int32] = []
+        /// By user.
+        var draws: [Name: Int] = [:]
+        var carveOuts = 0
+        /// What all carve-outs still reserve in their periods containing a day: computed once a day asked for.
+        var reserved: [(day: Day, nanos: Int128)] = []
+        var isChanged = false
+    }
+    struct Entry: Sendable {
+        var lot: Lot
+        let pool: Int
+        var isChanged = false
+    }
+    private struct Ending: Sendable {
+        var time: Timestamp
+        var lot: Int32
+    }
+
+    var accounts: [Pool] = []
+    var accountIndex: [Owner: Int] = [:]
+    var lots: [Entry] = []
+    private var lotIndex: [Name: Int] = [:]
+    var draws: [Draw] = []
+    /// Lots with an end of which something is left, in order of (end, id).
+    private var endings: [Ending] = []
+
+    let tracksChanges: Bool
+    var changedAccounts: [Int] = []
+    var changedLots: [Int] = []
+    var changedDraws: [Int] = []
+
+    /// - Parameter tracksChanges: whether `takeChanges` has something to give. The writer has no use for it.
+    public init(tracksChanges: Bool = false) {
+        self.tracksChanges = tracksChanges
+    }
+
+    // MARK: - Questions
+
+    public func lot(_ id: Name) -> Lot? { lotIndex[id].map { lots[$0].lot } }
+
+    public func account(_ owner: Owner) -> Account? { accountIndex[owner].map { accounts[$0].sums } }
 
     /// Lots of which something is left and whose end is at or before `time`, in order of (end, id): what the daemon
     /// records as expired.
-    public func lotsEnding(through time: Timestamp) -> [LotExpired] { [] }
+    public func lotsEnding(through time: Timestamp) -> [LotExpired] {
+        endings.prefix { $0.time <= time }.map { ending in
+            let lot = lots[Int(ending.lot)].lot
+            return LotExpired(lot: lot.id, credits: lot.left)
+        }
+    }
+
+    /// The earliest end of a lot of which something is left: when the daemon has to look again.
+    public var nextEnding: Timestamp? { endings.first?.time }
+
+    /// What an owner has at `time`; nil for one the ledger never heard of.
+    public func summary(of owner: Owner, at time: Timestamp) -> CreditSummary? {
+        guard let index = accountIndex[owner] else { return nil }
+        let pool = accounts[index]
+        let reserved = pool.carveOuts == 0 ? 0 : reservedNow(index, on: time.day)
+        return CreditSummary(
+            account: pool.sums,
+            available: Ledger.available(usable(index, at: time), pool.sums, reserved: reserved),
+            lots: pool.lots.map { lots[Int($0)].lot }.sorted { $0.burns(before: $1) },
+            allocations: pool.draws.values.compactMap { draws[$0].status(at: time) }
+                .sorted { $0.allocation.user < $1.allocation.user })
+    }
+
+    /// What `user` may draw of the pool of `org` at `time`, by his allocation and what is there. Nil when the ledger
+    /// never heard of the org.
+    public func available(org: Name, user: Name, at time: Timestamp) -> Money? {
+        guard let index = accountIndex[.org(org)] else { return nil }
+        let pool = accounts[index]
+        let draw = pool.draws[user].map { draws[$0] }
+        let own = draw.map { $0.remaining(on: time.day) }
+        let reserved = pool.carveOuts == 0 ? 0 : reservedNow(index, on: time.day)
+        let isCarveOut = draw?.isCarveOut ?? false
+        let others = reserved - (isCarveOut ? Int128(own?.nanos ?? 0) : 0)
+        let available = Ledger.available(usable(index, at: time), pool.sums, reserved: others)
+        guard let draw, let own else { return available }
+        if draw.blocks { return .zero }
+        if !isCarveOut { return min(available, own) }
+        // His carve-out is his even where the pool is short for the others.
+        return max(available, min(own, Ledger.available(usable(index, at: time), pool.sums, reserved: 0)))
+    }
+
+    /// What is left in lots that take part at `time`.
+    func usable(_ index: Int, at time: Timestamp) -> Money {
+        accounts[index].open.reduce(.zero) { sum, lot in
+            let lot = lots[Int(lot)].lot
+            return lot.takesPart(at: time) ? sum + lot.left : sum
+        }
+    }
+
+    private static func available(_ usable: Money, _ sums: Account, reserved: Int128) -> Money {
+        let nanos = Int128(usable.nanos) - Int128(sums.overage.nanos) - Int128(sums.held.nanos) - reserved
+        return Money(nanos: Int64(max(0, nanos)))
+    }
+
+    func reservedNow(_ index: Int, on day: Day) -> Int128 {
+        accounts[index].draws.values.reduce(0) { sum, draw in
+            draws[draw].isCarveOut ? sum + Int128(draws[draw].remaining(on: day).nanos) : sum
+        }
+    }
+
+    // MARK: - Parts
+
+    /// The index of an owner's account, made when there is none.
+    mutating func account(of owner: Owner) -> Int {
+        if let index = accountIndex[owner] { return index }
+        accounts.append(Pool(sums: Account(owner: owner)))
+        accountIndex[owner] = accounts.count - 1
+        return accounts.count - 1
+    }
+
+    /// Puts a lot in its places. The account's sums are the caller's.
+    @discardableResult
+    mutating func insert(_ lot: Lot) -> Int {
+        precondition(lotIndex[lot.id] == nil, "lot \(lot.id) exists")
+        let pool = account(of: lot.owner)
+        let index = lots.count
+        lots.append(Entry(lot: lot, pool: pool))
+        lotIndex[lot.id] = index
+        accounts[pool].lots.append(Int32(index))
+        if lot.left > .zero { open(index) }
+        return index
+    }
+
+    private mutating func open(_ index: Int) {
+        let lot = lots[index].lot
+        let pool = lots[index].pool
+        let place = Ledger.partition(accounts[pool].open) { !lots[Int($0)].lot.burns(before: lot) }
+        accounts[pool].open.insert(Int32(index), at: place)
+        guard let end = lot.expiresAt else { return }
+        endings.insert(Ending(time: end, lot: Int32(index)), at: endingPlace(of: lot, end: end))
+    }
+
+    /// Takes a lot of which nothing is left out of the ways of charges and endings.
+    mutating func close(_ index: Int) {
+        let lot = lots[index].lot
+        precondition(lot.left == .zero, "lot \(lot.id) is closed with \(lot.left) left")
+        let pool = lots[index].pool
+        let place = Ledger.partition(accounts[pool].open) { !lots[Int($0)].lot.burns(before: lot) }
+        precondition(accounts[pool].open[place] == Int32(index), "lot \(lot.id) is not open")
+        accounts[pool].open.remove(at: place)
+        guard let end = lot.expiresAt else { return }
+        endings.remove(at: endingPlace(of: lot, end: end))
+    }
+
+    private func endingPlace(of lot: Lot, end: Timestamp) -> Int {
+        Ledger.partition(endings) { other in
+            if other.time != end { return other.time > end }
+            return lots[Int(other.lot)].lot.id >= lot.id
+        }
+    }
+
+    /// The first index whose element satisfies `condition`, which holds from some element on.
+    private static func partition<Element>(_ items: [Element], _ condition: (Element) -> Bool) -> Int {
+        var (low, high) = (0, items.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if condition(items[middle]) { high = middle } else { low = middle + 1 }
+        }
+        return low
+    }
+
+    func index(ofLot id: Name) -> Int? { lotIndex[id] }
+
+    mutating func set(_ allocation: UserAllocation) {
+        let pool = account(of: .org(allocation.allocation.org))
+        let user = allocation.allocation.user
+        let index: Int
+        if let known = accounts[pool].draws[user] {
+            index = known
+        } else {
+            index = draws.count
+            draws.append(Draw(org: allocation.allocation.org, user: user))
+            accounts[pool].draws[user] = index
+        }
+        if draws[index].isCarveOut { accounts[pool].carveOuts -= 1 }
+        draws[index].current = allocation
+        if draws[index].isCarveOut { accounts[pool].carveOuts += 1 }
+        draws[index].isReplaced = true
+        accounts[pool].reserved = []
+        touch(account: pool)
+        touch(draw: index)
+    }
+
+    mutating func touch(account index: Int) {
+        assert(accounts[index].sums.isConserved, "account \(accounts[index].sums) does not add up")
+        guard tracksChanges, !accounts[index].isChanged else { return }
+        accounts[index].isChanged = true
+        changedAccounts.append(index)
+    }
+
+    mutating func touch(lot index: Int) {
+        assert(lots[index].lot.isConserved, "lot \(lots[index].lot) does not add up")
+        guard tracksChanges, !lots[index].isChanged else { return }
+        lots[index].isChanged = true
+        changedLots.append(index)
+    }
+
+    mutating func touch(draw index: Int) {
+        guard tracksChanges, !draws[index].isChanged else { return }
+        draws[index].isChanged = true
+        changedDraws.append(index)
+    }
+}
+
+/// What an owner has: the answer of contract 4's credits queries.
+public struct CreditSummary: Hashable, Sendable {
+    public var account: Account
+    /// What may be spent now: lots that take part now, less debt, holds and what carve-outs reserve; never negative.
+    public var available: Money
+    /// In burn order, those with nothing left included.
+    public var lots: [Lot]
+    /// By user.
+    public var allocations: [AllocationStatus]
+
+    public init(account: Account, available: Money, lots: [Lot], allocations: [AllocationStatus]) {
+        self.account = account
+        self.available = available
+        self.lots = lots
+        self.allocations = allocations
+    }
 }

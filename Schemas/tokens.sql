@@ -1,0 +1,39 @@
+-- What was used, and what it cost, by every dimension the API groups by. Money in nano-dollars.
+CREATE TABLE tokens (
+    org                INTEGER NOT NULL,    -- names, as are user, service, model and provider
+    day                INTEGER NOT NULL,    -- UTC, since 1970-01-01
+    user               INTEGER NOT NULL,
+    service            INTEGER NOT NULL,
+    model              INTEGER NOT NULL,
+    provider           INTEGER NOT NULL,
+    key_source         INTEGER NOT NULL,    -- 0 platform, 1 byok
+    calls              INTEGER NOT NULL,    -- that use quota
+    input_tokens       INTEGER NOT NULL,
+    output_tokens      INTEGER NOT NULL,
+    cache_read_tokens  INTEGER NOT NULL,
+    cache_write_tokens INTEGER NOT NULL,
+    reasoning_tokens   INTEGER NOT NULL,
+    images             INTEGER NOT NULL,
+    audio_micros       INTEGER NOT NULL,    -- seconds of audio x 10^6
+    charge             INTEGER NOT NULL,    -- by our prices
+    cost               INTEGER NOT NULL,    -- as the gateways reported it
+    unpriced_calls     INTEGER NOT NULL,
+    PRIMARY KEY (org, day, user, service, model, provider, key_source)
+) STRICT, WITHOUT ROWID;
+
+-- The time of the latest call or usage of each org; org 0 stands for calls without one.
+CREATE TABLE activity (
+    org     INTEGER PRIMARY KEY,            -- names
+    last_at INTEGER NOT NULL                -- microseconds since 1970
+) STRICT;
+
+-- Positions of the plan.* and prices.* records: what the memory of this projection is restored from.
+CREATE TABLE controls (
+    position INTEGER PRIMARY KEY
+) STRICT;
+
+-- Calls that were voided or amended: the position of the amendment that stands for the call at `call`, 0 when voided.
+CREATE TABLE corrections (
+    call     INTEGER PRIMARY KEY,
+    standing INTEGER NOT NULL
+) STRICT;

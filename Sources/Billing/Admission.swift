@@ -1,0 +1,97 @@
+/// The rules that admission keeps beyond an event's shape. Each refusal names the member at fault.
+extension Book {
+    /// A charge must fit in the sums of every account it may touch.
+    func admit(_ call: Call, charge: Money) throws(Rejection) {
+        guard call.org != nil || call.user != nil else {
+            throw Rejection(code: "owner_missing", field: "data.org", detail: "a call has an org or a user")
+        }
+        if charge == .zero { return }
+        if let org = call.org { try admit(charge, to: .org(org)) }
+        if let user = call.user { try admit(charge, to: .user(user)) }
+    }
+
+    private func admit(_ charge: Money, to owner: Owner) throws(Rejection) {
+        guard let account = ledger.account(owner) else { return }
+        guard account.spent.adding(charge) != nil, account.overage.adding(charge) != nil else {
+            throw Book.outOfRange("data.usage", "what \(owner.name) spent in all")
+        }
+    }
+
+    func admitControl(_ event: Event, at time: Timestamp) throws(Rejection) {
+        switch event.fact {
+        case .planAssigned(let assignment):
+            guard catalog.knows(plan: assignment.plan) else {
+                throw Rejection(
+                    code: "unknown_plan", field: "data.plan", detail: "no plan.defined names \(assignment.plan)")
+            }
+        case .creditsGranted(let grant):
+            try admitLot(event.id, owner: grant.owner, credits: grant.credits)
+            if let end = grant.expiresAt, end <= grant.effectiveAt ?? time {
+                throw Rejection(
+                    code: "invalid", field: "data.expires_at",
+                    detail: "\(end.rfc3339) is not after the lot's effective time")
+            }
+        case .creditsAdjusted(let adjustment):
+            if adjustment.credits > .zero {
+                try admitLot(event.id, owner: adjustment.owner, credits: adjustment.credits)
+            } else {
+                let account = ledger.account(adjustment.owner) ?? Account(owner: adjustment.owner)
+                // -Int64.min is no amount; nothing that large can be taken.
+                guard adjustment.credits.nanos > Int64.min, account.adjusted.adding(adjustment.credits) != nil,
+                    account.overage.adding(-adjustment.credits) != nil
+                else { throw Book.outOfRange("data.credits", "the account of \(adjustment.owner.name)") }
+            }
+        case .creditsVoided(let voided):
+            let lot = try knownLot(voided.lot)
+            guard lot.left > .zero else {
+                throw Rejection(code: "lot_empty", field: "data.lot", detail: "nothing is left of \(lot.id)")
+            }
+        case .creditsExpired(let expired):
+            let lot = try knownLot(expired.lot)
+            guard let end = lot.expiresAt, end <= time, lot.left > .zero else {
+                throw Rejection(
+                    code: "lot_not_ended", field: "data.lot", detail: "\(lot.id) has not ended with something left")
+            }
+            guard lot.left == expired.credits else {
+                throw Rejection(
+                    code: "expiry_mismatch", field: "data.credits",
+                    detail: "\(lot.left.credits) is left of \(lot.id), not \(expired.credits.credits)")
+            }
+        case .callVoided, .callAmended:
+            throw Rejection(
+                code: "unsupported_type", field: "type", detail: "\(event.fact.type) is not taken by this version")
+        case .creditsAllocated(let allocation):
+            guard allocation.credits >= .zero else {
+                throw Rejection(code: "invalid", field: "data.credits", detail: "is negative")
+            }
+        case .planDefined, .pricesPublished, .lagoWindowClosed, .lagoBatchDelivered, .lagoBatchFailed: break
+        case .call, .usage: preconditionFailure("calls are admitted with their charge")
+        }
+    }
+
+    private func admitLot(_ id: Name, owner: Owner, credits: Money) throws(Rejection) {
+        guard ledger.lot(id) == nil else {
+            throw Rejection(code: "lot_exists", field: "id", detail: "a lot with the id \(id) exists")
+        }
+        guard credits > .zero else {
+            throw Rejection(code: "invalid", field: "data.credits", detail: "is not over 0")
+        }
+        let account = ledger.account(owner) ?? Account(owner: owner)
+        guard account.granted.adding(credits) != nil, account.left.adding(credits) != nil,
+            account.adjusted.adding(credits) != nil
+        else { throw Book.outOfRange("data.credits", "the account of \(owner.name)") }
+    }
+
+    private func knownLot(_ id: Name) throws(Rejection) -> Lot {
+        guard let lot = ledger.lot(id) else {
+            throw Rejection(code: "lot_unknown", field: "data.lot", detail: "no lot has the id \(id)")
+        }
+        return lot
+    }
+
+    private static func outOfRange(_ field: String, _ what: String) -> Rejection {
+        Rejection(
+            code: "amount_out_of_range", field: field,
+            detail: "\(what) would pass \(Money(nanos: .max).credits) credits")
+    }
+}

@@ -1,0 +1,213 @@
+/// What a call costs: contract 3, "Charging, in order", steps 1 and 2.
+extension Catalog {
+    /// Rates a call by the list in force at `time`, times multipliers, times markup; rounded once, half to even.
+    /// `countsCall` is false for `llm.usage`, which takes no price per call.
+    /// Throws `amount_out_of_range` when the charge does not fit in 64 bits of n$, or the reported cost is negative.
+    public func rate(_ call: Call, at time: Timestamp, countsCall: Bool = true) throws(Rejection) -> Rating {
+        let index = priceIndex(at: time)
+        let rule = index.flatMap { self.rule(of: $0, for: call) }
+        let markup = markup(for: call, at: time)
+        return try Catalog.rate(call, index: index, rule: rule, markup: markup, countsCall: countsCall)
+    }
+
+    /// As `rate`, and remembers the rule it found: for a fold that rates many calls by long lists.
+    public mutating func rateRemembering(
+        _ call: Call, at time: Timestamp, countsCall: Bool = true
+    ) throws(Rejection) -> Rating {
+        let plan = governing(call, at: time).flatMap { definition($0.assignment.plan, at: time) }
+        return try rateRemembering(call, at: time, plan: plan?.plan, countsCall: countsCall)
+    }
+
+    mutating func rateRemembering(
+        _ call: Call, at time: Timestamp, plan: Plan?, countsCall: Bool
+    ) throws(Rejection) -> Rating {
+        let index = priceIndex(at: time)
+        let rule = index.flatMap { findRule(of: $0, for: call) }
+        return try Catalog.rate(call, index: index, rule: rule, markup: plan?.markup ?? .zero, countsCall: countsCall)
+    }
+
+    /// The exact credits before the rounding, every digit; nil when no price applied. For an explanation.
+    public func product(of call: Call, at time: Timestamp, countsCall: Bool = true) -> String? {
+        guard let index = priceIndex(at: time), let rule = self.rule(of: index, for: call),
+            case .priced(var product, let digits) = Catalog.price(
+                call, by: index.list, rule: rule, countsCall: countsCall)
+        else { return nil }
+        for factor in Catalog.factors(of: index.list, for: call) { product.multiply(by: factor.value) }
+        if call.cacheHit { product.multiply(by: index.list.cacheHit ?? .zero) }
+        product.multiply(by: Catalog.one(plus: markup(for: call, at: time)))
+        return product.text(digits: digits - Catalog.creditDigits)
+    }
+
+    private func markup(for call: Call, at time: Timestamp) -> Decimal {
+        guard let assigned = governing(call, at: time) else { return .zero }
+        return definition(assigned.assignment.plan, at: time)?.plan.markup ?? .zero
+    }
+
+    /// 1 credit = 10^6 n$, 1 dollar = 10^9 n$.
+    private static let creditDigits = 6
+    private static let dollarDigits = 9
+
+    private enum Priced {
+        /// In a unit that is 10^`digits` n$.
+        case priced(Exact, digits: Int)
+        case unpriced(Rating.Unpriced)
+        case negativeCost
+    }
+
+    private static func rate(
+        _ call: Call, index: PriceIndex?, rule: Int?, markup: Decimal, countsCall: Bool
+    ) throws(Rejection) -> Rating {
+        let isFree = call.keySource == .byok || (call.status == .failure && !call.hasUsage)
+        var rating = Rating(charge: .zero, notional: .zero, list: index?.position, rule: rule, markup: markup)
+        guard let index else {
+            // Where nothing would be charged, no price is missing.
+            rating.unpriced = isFree ? nil : .noList
+            return rating
+        }
+        guard let rule else {
+            rating.unpriced = isFree ? nil : .noRule
+            return rating
+        }
+        var product: Exact
+        let digits: Int
+        switch price(call, by: index.list, rule: rule, countsCall: countsCall) {
+        case .priced(let exact, let unitDigits):
+            (product, digits) = (exact, unitDigits)
+        case .unpriced(let reason):
+            rating.unpriced = isFree ? nil : reason
+            return rating
+        case .negativeCost:
+            throw Rejection(
+                code: "amount_out_of_range", field: "data.cost_usd", detail: "the reported cost is negative")
+        }
+        rating.multipliers = factors(of: index.list, for: call)
+        for factor in rating.multipliers { product.multiply(by: factor.value) }
+        product.multiply(by: one(plus: markup))
+        guard let notional = product.rounded(digits: digits) else { throw tooLarge(call) }
+        rating.notional = Money(nanos: notional)
+        if call.cacheHit {
+            let factor = index.list.cacheHit ?? .zero
+            rating.multipliers.append(Rating.Factor(name: "cache_hit", value: factor))
+            product.multiply(by: factor)
+        }
+        if isFree { return rating }
+        guard let charge = call.cacheHit ? product.rounded(digits: digits) : notional else { throw tooLarge(call) }
+        rating.charge = Money(nanos: charge)
+        return rating
+    }
+
+    /// What the rule says the call's usage is worth, before multipliers and markup.
+    private static func price(_ call: Call, by list: PriceList, rule index: Int, countsCall: Bool) -> Priced {
+        let rule = list.rules[index]
+        if let factor = rule.reportedCost {
+            guard let cost = call.cost else { return .unpriced(.noCost) }
+            guard cost.mantissa >= 0 else { return .negativeCost }
+            var product = Exact(cost)
+            product.multiply(by: factor)
+            return .priced(product, digits: dollarDigits)
+        }
+        var sum = Exact.zero
+        if rule.pricesUsage {
+            guard let usage = call.usage, rule.canPrice(usage) else { return .unpriced(.noUsage) }
+            addTokens(of: usage, by: rule, to: &sum)
+            add(usage.images, at: rule.perImage, to: &sum)
+            add(usage.searches, at: rule.perSearch, to: &sum)
+            if let seconds = usage.audioSeconds, let price = rule.perAudioSecond {
+                var product = Exact(seconds)
+                product.multiply(by: price)
+                sum.add(product)
+            }
+        }
+        if countsCall { add(1, at: rule.perCall, to: &sum) }
+        return .priced(sum, digits: list.unit == .credits ? creditDigits : dollarDigits)
+    }
+
+    /// Totals are inclusive; prices are for disjoint kinds, a kind without its own taking that of its total.
+    private static func addTokens(of usage: Usage, by rule: PriceRule, to sum: inout Exact) {
+        let digits = rule.per == 1_000_000 ? 6 : 3
+        precondition(rule.per == 1000 || rule.per == 1_000_000, "a price per \(rule.per) tokens")
+        let inputPrice = rule.input ?? rule.anyToken
+        let outputPrice = rule.output ?? rule.anyToken
+        let cacheRead = usage.cacheReadTokens ?? 0
+        let cacheWrite = usage.cacheWriteTokens ?? 0
+        let reasoning = usage.reasoningTokens ?? 0
+        var tokens = Exact.zero
+        add((usage.inputTokens ?? 0) - cacheRead - cacheWrite, at: inputPrice, to: &tokens)
+        add(cacheRead, at: rule.cacheRead ?? inputPrice, to: &tokens)
+        add(cacheWrite, at: rule.cacheWrite ?? inputPrice, to: &tokens)
+        add((usage.outputTokens ?? 0) - reasoning, at: outputPrice, to: &tokens)
+        add(reasoning, at: rule.reasoning ?? outputPrice, to: &tokens)
+        if tokens.isZero { return }
+        tokens.shift(right: digits)
+        sum.add(tokens)
+    }
+
+    private static func add(_ count: Int64?, at price: Decimal?, to sum: inout Exact) {
+        guard let count, let price, count != 0, price.mantissa != 0 else { return }
+        precondition(count > 0, "count \(count) in a rating: subsets larger than totals are refused with the shape")
+        var product = Exact(UInt64(count), scale: 0)
+        product.multiply(by: price)
+        sum.add(product)
+    }
+
+    /// The factors of the list that the call's attributes pick, in the list's order. What a client states of itself
+    /// (`client.*`) is never looked at.
+    private static func factors(of list: PriceList, for call: Call) -> [Rating.Factor] {
+        if list.multipliers.isEmpty || call.attributes.isEmpty { return [] }
+        var factors: [Rating.Factor] = []
+        for multiplier in list.multipliers where !multiplier.attribute.text.utf8.starts(with: "client.".utf8) {
+            guard let attribute = call.attributes.first(where: { $0.name == multiplier.attribute }),
+                let value = multiplier.values.first(where: { $0.value.hasSameBytes(as: attribute.value) })
+            else { continue }
+            factors.append(Rating.Factor(name: multiplier.attribute.text, value: value.factor))
+        }
+        return factors
+    }
+
+    /// 1 + `markup`; a markup of -1 makes everything free, and there is none below it.
+    private static func one(plus markup: Decimal) -> Decimal {
+        var unit: Int64 = 1
+        for _ in 0..<markup.scale { unit *= 10 }
+        let sum = unit + markup.mantissa
+        precondition(sum >= 0, "markup \(markup.text) is below -1")
+        return Decimal(mantissa: sum, scale: markup.scale)
+    }
+
+    private static func tooLarge(_ call: Call) -> Rejection {
+        Rejection(
+            code: "amount_out_of_range", field: "data.usage",
+            detail: "the charge for \(call.model) is more than \(Money(nanos: .max).credits) credits")
+    }
+}
+
+extension Call {
+    /// Whether it says that something was used: some count over zero.
+    public var hasUsage: Bool {
+        guard let usage else { return false }
+        let counts = [
+            usage.inputTokens, usage.outputTokens, usage.images, usage.characters, usage.searches, usage.requests,
+        ]
+        return counts.contains { ($0 ?? 0) > 0 } || (usage.audioSeconds?.mantissa ?? 0) > 0
+    }
+}
+
+private func isPrice(_ price: Decimal?) -> Bool { (price?.mantissa ?? 0) != 0 }
+
+extension PriceRule {
+    fileprivate var pricesTokens: Bool {
+        isPrice(anyToken) || isPrice(input) || isPrice(output) || isPrice(cacheRead) || isPrice(cacheWrite)
+            || isPrice(reasoning)
+    }
+
+    fileprivate var pricesUsage: Bool {
+        pricesTokens || isPrice(perImage) || isPrice(perAudioSecond) || isPrice(perSearch)
+    }
+
+    /// Whether `usage` says anything of what this rule prices. Only what is not said is unknown; a 0 that is said is 0.
+    fileprivate func canPrice(_ usage: Usage) -> Bool {
+        (pricesTokens && (usage.inputTokens != nil || usage.outputTokens != nil))
+            || (isPrice(perImage) && usage.images != nil)
+            || (isPrice(perAudioSecond) && usage.audioSeconds != nil)
+            || (isPrice(perSearch) && usage.searches != nil)
+    }
+}

@@ -1,0 +1,7 @@
+/// placeholder
+final class Prezero: Sendable {
+    init(_ environment: Environment, bytesMax: Int) throws(LogError) {}
+    func reserve(_ bytes: Int) -> Int32? { nil }
+    func committed() {}
+    func stop() {}
+}

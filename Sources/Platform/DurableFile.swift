@@ -1,0 +1,53 @@
+import Glibc
+
+/// A small file that is always whole: a reader, and a start after a power cut, sees the old bytes or the new ones.
+public enum DurableFile {
+    /// Writes beside the file, syncs, renames over it, syncs the folder. When this throws, the old file is untouched
+    /// (only after the rename itself may a failing folder sync leave the new one). One writer at a time.
+    public static func replace(
+        _ path: String, with bytes: [UInt8], mode: UInt32 = File.privateMode
+    ) throws(FileError) {
+        let temporary = path + ".new"
+        do throws(FileError) {
+            // What a crash left of an earlier try is thrown away, with whatever mode it had.
+            try File.remove(temporary)
+            try write(temporary, bytes, mode)
+            try File.rename(temporary, to: path)
+        } catch {
+            unlink(temporary)
+            throw error
+        }
+    }
+
+    private static func write(_ path: String, _ bytes: [UInt8], _ mode: mode_t) throws(FileError) {
+        let file = try Descriptor(path: path, flags: O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: mode)
+        let outcome = bytes.withUnsafeBytes { raw -> Result<Void, FileError> in
+            do throws(FileError) { return .success(try file.write(raw)) } catch { return .failure(error) }
+        }
+        try outcome.get()
+        try file.sync()
+    }
+}
+
+/// A file that only grows, each addition on disk before `append` returns. Appends from one thread at a time.
+///
+/// `@unchecked Sendable`: the descriptor never changes, and the kernel orders writes with O_APPEND.
+public final class AppendFile: @unchecked Sendable {
+    private let file: Descriptor
+
+    /// Opens the file or makes it, with mode 0600 and a durable name.
+    public init(path: String) throws(FileError) {
+        let isNew = !File.exists(path)
+        file = try Descriptor(path: path, flags: O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW)
+        if isNew { try Folder.sync(Folder.parent(of: path)) }
+    }
+
+    /// Adds the bytes and syncs. When this throws, part of them may be there: readers take whole lines only.
+    public func append(_ bytes: [UInt8]) throws(FileError) {
+        let outcome = bytes.withUnsafeBytes { raw -> Result<Void, FileError> in
+            do throws(FileError) { return .success(try file.write(raw)) } catch { return .failure(error) }
+        }
+        try outcome.get()
+        try file.sync()
+    }
+}

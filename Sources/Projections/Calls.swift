@@ -1,0 +1,100 @@
+internal import Billing
+public import Records
+internal import Schemas
+public import SQLite
+
+/// Counts calls by owner, UTC day, status and whose key paid. `llm.usage` counts none.
+public struct Calls: Projection {
+    public static let name = "calls"
+    public static let schemaVersion = 1
+    public static var schema: [UInt8] { Schema.calls }
+    public static let tables = [counts, controls, corrections]
+
+    static let counts = Table(
+        "calls", tag: 1, kind: .sums,
+        keys: [.integer("owner_kind"), .name("owner"), .integer("day"), .integer("status"), .integer("key_source")],
+        values: [.integer("counted"), .integer("uncounted")])
+    private static let controls = Controls.table(tag: 2)
+    private static let corrections = Corrections.table(tag: 3)
+
+    private struct Key: Hashable {
+        var owner: Owner
+        var day: Day
+        var status: Call.Status
+        var keySource: Call.KeySource
+    }
+
+    private struct Counts {
+        var counted: Int64 = 0
+        var uncounted: Int64 = 0
+    }
+
+    private var pending: [Key: Counts] = [:]
+    private var controls = Controls(table: Calls.controls, keepsPrices: false)
+    private var corrections = Corrections(table: Calls.corrections)
+
+    public init() {}
+
+    public mutating func load(from database: Database, at position: UInt64, log: any RecordSource) throws {
+        try controls.load(from: database, log: log)
+        try corrections.load(from: database)
+    }
+
+    public mutating func apply(_ record: Record, log: any RecordSource) throws {
+        switch record.event.fact {
+        case .call(let call):
+            add(1, call, on: record.occurredAt.day)
+        case .callVoided(let fact):
+            if let old = try corrections.void(fact, at: record.position, log: log), old.isCall {
+                add(-1, old.call, on: old.occurredAt.day)
+            }
+        case .callAmended(let fact):
+            let (old, new) = try corrections.amend(fact, at: record.position, log: log)
+            guard new.isCall else { return }
+            if let old { add(-1, old.call, on: old.occurredAt.day) }
+            add(1, new.call, on: new.occurredAt.day)
+        default:
+            controls.apply(record)
+        }
+    }
+
+    private mutating func add(_ sign: Int64, _ call: Call, on day: Day) {
+        // Whether the plan counts calls on the owner's own provider key is asked when the sums are.
+        let isCounted = Quota.uses(call, plan: nil)
+        func count(_ owner: Owner, in pending: inout [Key: Counts]) {
+            let key = Key(owner: owner, day: day, status: call.status, keySource: call.keySource)
+            if isCounted {
+                pending[key, default: Counts()].counted += sign
+            } else {
+                pending[key, default: Counts()].uncounted += sign
+            }
+        }
+        if let org = call.org { count(.org(org), in: &pending) }
+        if let user = call.user { count(.user(user), in: &pending) }
+    }
+
+    public mutating func flush(into sink: any RowSink) throws {
+        var rows: [SumRow] = []
+        rows.reserveCapacity(pending.count)
+        for (key, counts) in pending {
+            rows.append(
+                SumRow(
+                    key: [
+                        .integer(Calls.number(of: key.owner)), .text(key.owner.name.text),
+                        .integer(Int64(key.day.number)), .integer(Int64(key.status.rawValue)),
+                        .integer(Int64(key.keySource.rawValue)),
+                    ], sums: [counts.counted, counts.uncounted]))
+        }
+        try sink.add(rows, to: Calls.counts)
+        pending.removeAll(keepingCapacity: true)
+        try controls.flush(into: sink)
+        try corrections.flush(into: sink)
+    }
+
+    static func number(of owner: Owner) -> Int64 {
+        switch owner {
+        case .org: 0
+        case .user: 1
+        }
+    }
+}

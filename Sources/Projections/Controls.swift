@@ -1,0 +1,63 @@
+internal import Billing
+internal import Records
+internal import SQLite
+
+/// Plans, assignments and prices: the memory of a projection, restored from the positions it keeps in `controls`.
+struct Controls {
+    static func table(tag: UInt8) -> Table {
+        Table("controls", tag: tag, kind: .appended, keys: [.integer("position")])
+    }
+
+    private let table: Table
+    private let keepsPrices: Bool
+    private(set) var catalog = Catalog()
+    /// Eight bytes each; records of this kind are few.
+    private var positions: [UInt64] = []
+    private var flushed = 0
+
+    init(table: Table, keepsPrices: Bool) {
+        self.table = table
+        self.keepsPrices = keepsPrices
+    }
+
+    mutating func load(from database: Database, log: any RecordSource) throws {
+        try database.rows("SELECT position FROM controls ORDER BY position") { row in
+            positions.append(UInt64(row.integer(at: 0)))
+        }
+        flushed = positions.count
+        for position in positions { try fold(position, into: &catalog, log: log) }
+    }
+
+    private func fold(_ position: UInt64, into catalog: inout Catalog, log: any RecordSource) throws {
+        guard let record = try log.record(at: position) else {
+            throw RecordFault(position: position, reason: "the log does not have it")
+        }
+        catalog.apply(record.event.fact, position: position, at: record.occurredAt)
+    }
+
+    /// Takes a record of a plan, an assignment or (when kept) prices; anything else changes nothing.
+    mutating func apply(_ record: Record) {
+        switch record.event.fact {
+        case .planDefined, .planAssigned: break
+        case .pricesPublished where keepsPrices: break
+        default: return
+        }
+        catalog.apply(record.event.fact, position: record.position, at: record.occurredAt)
+        positions.append(record.position)
+    }
+
+    mutating func flush(into sink: any RowSink) throws {
+        for position in positions[flushed...] {
+            try sink.append([], key: [.integer(Int64(position))], to: table)
+        }
+        flushed = positions.count
+    }
+
+    /// The catalog as it was when the record at `position` was folded: what a charge was made with. Rare, so made anew.
+    func catalog(at position: UInt64, log: any RecordSource) throws -> Catalog {
+        guard let last = positions.last, last > position else { return catalog }
+        var earlier = Catalog()
+        for control in positions.prefix(while: { $0 < position }) { try fold(control, into: &earlier, log: log) }
+        return earlier
+    }
+}

@@ -1,0 +1,92 @@
+internal import Billing
+import Glibc
+internal import Hashing
+internal import SQLite
+internal import Schemas
+
+/// The file of one read model: its tables, and the row that says how far it is.
+struct ReadModelFile {
+    /// "TLYS": the file is one of ours.
+    static let applicationID: Int64 = 0x544C_5953
+    /// Of the tables that every read model has; a change rebuilds all of them.
+    static let layoutVersion = 1
+
+    let database: Database
+    var position: UInt64
+    var recordedAt: Timestamp?
+    var digest: MultisetDigest
+
+    static func path(folder: String, name: String) -> String { "\(folder)/\(name).sqlite" }
+
+    /// Opens the file, made new when it is absent, damaged, or of another schema version: a read model is a cache, and
+    /// the log gives the same rows again.
+    init<P: Projection>(folder: String, of projection: P.Type) throws(SQLiteError) {
+        let path = Self.path(folder: folder, name: P.name)
+        do {
+            if let file = try Self(existing: path, of: P.self) {
+                self = file
+                return
+            }
+        } catch {
+            guard error.isCorrupt else { throw error }
+        }
+        Self.delete(path)
+        try self.init(new: path, of: P.self)
+    }
+
+    static func delete(_ path: String) {
+        for suffix in ["", "-wal", "-shm"] { unlink(path + suffix) }
+    }
+
+    static func version<P: Projection>(of projection: P.Type) -> Int64 {
+        precondition((1...9_999).contains(P.schemaVersion), "\(P.name): schema version \(P.schemaVersion)")
+        return Int64(layoutVersion * 10_000 + P.schemaVersion)
+    }
+
+    private init?<P: Projection>(existing path: String, of projection: P.Type) throws(SQLiteError) {
+        let database = try Database(path: path, mode: .readWrite)
+        guard try database.integer("PRAGMA application_id") == Self.applicationID,
+            try database.integer("PRAGMA user_version") == Self.version(of: P.self)
+        else { return nil }
+        try self.init(database: database, name: P.name)
+    }
+
+    private init?(database: Database, name: String) throws(SQLiteError) {
+        let statement = try database.statement("SELECT position, recorded_at, digest FROM progress WHERE name = ?")
+        try statement.bind(name, at: 0)
+        guard try statement.step() else { return nil }
+        defer { statement.reset() }
+        guard let digest = MultisetDigest(bytes: statement.blob(at: 2)) else { return nil }
+        self.database = database
+        self.digest = digest
+        position = UInt64(statement.integer(at: 0))
+        recordedAt = statement.isNull(at: 1) ? nil : Timestamp(microseconds: statement.integer(at: 1))
+    }
+
+    private init<P: Projection>(new path: String, of projection: P.Type) throws(SQLiteError) {
+        database = try Database(path: path, mode: .readWrite)
+        position = 0
+        recordedAt = nil
+        digest = MultisetDigest()
+        try database.run("BEGIN IMMEDIATE")
+        try database.run(script: String(decoding: Schema.readModel, as: UTF8.self))
+        try database.run(script: String(decoding: P.schema, as: UTF8.self))
+        try database.run(
+            "INSERT INTO progress (name, position, recorded_at, digest) VALUES (?, 0, NULL, ?)", .text(P.name),
+            .blob(digest.bytes))
+        try database.run(script: "PRAGMA application_id = \(Self.applicationID)")
+        try database.run(script: "PRAGMA user_version = \(Self.version(of: P.self))")
+        try database.run("COMMIT")
+    }
+
+    /// Moves the progress from `position` on, inside the transaction that writes the rows: applying twice is impossible.
+    mutating func advance(
+        name: String, to last: UInt64, recordedAt: Timestamp, digest: MultisetDigest
+    ) throws(SQLiteError) -> Bool {
+        let changed = try database.run(
+            "UPDATE progress SET position = ?, recorded_at = ?, digest = ? WHERE name = ? AND position = ?",
+            .integer(Int64(last)), .integer(recordedAt.microseconds), .blob(digest.bytes), .text(name),
+            .integer(Int64(position)))
+        return changed == 1
+    }
+}

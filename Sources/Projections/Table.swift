@@ -1,0 +1,94 @@
+public import SQLite
+
+/// A table of a read model as its projection sees it: which columns are the key, which are values, and how rows change.
+/// The SQL of the table itself is in Schemas; both are checked against each other by the first statement prepared.
+public struct Table: Sendable {
+    /// How rows come about.
+    public enum Kind: Sendable {
+        /// Values are integers, changed only by adding to them. A row of zeros is no row: it is not kept.
+        case sums
+        /// Rows are put, replaced and removed as a whole.
+        case rows
+        /// Rows are added once and never change: a sink that only digests does not keep them.
+        case appended
+    }
+
+    /// A column and what its cells hold.
+    public enum Column: Sendable {
+        case integer(String)
+        case text(String)
+        case blob(String)
+        /// A name, kept once in the file's `names` table; the column holds its number, 0 when null.
+        case name(String)
+
+        public var name: String {
+            switch self {
+            case .integer(let name), .text(let name), .blob(let name), .name(let name): name
+            }
+        }
+
+        var isName: Bool {
+            if case .name = self { true } else { false }
+        }
+    }
+
+    public let name: String
+    /// Tells the rows of different tables of one read model apart in its digest.
+    public let tag: UInt8
+    public let kind: Kind
+    public let keys: [Column]
+    public let values: [Column]
+
+    let addSQL: String
+    let putSQL: String
+    let insertSQL: String
+    let deleteSQL: String
+    let selectSQL: String
+    let scanSQL: String
+
+    /// `name` and columns are SQL identifiers of ours, never text from outside.
+    public init(_ name: String, tag: UInt8, kind: Kind, keys: [Column], values: [Column] = []) {
+        precondition(!keys.isEmpty, "table \(name) has no key")
+        precondition(kind != .sums || !values.isEmpty, "table \(name) has no sums")
+        self.name = name
+        self.tag = tag
+        self.kind = kind
+        self.keys = keys
+        self.values = values
+        let columns = keys + values
+        let names = columns.map(\.name).joined(separator: ", ")
+        let marks = columns.map { _ in "?" }.joined(separator: ", ")
+        let keyNames = keys.map(\.name).joined(separator: ", ")
+        let valueNames = values.map(\.name).joined(separator: ", ")
+        let match = keys.map { "\($0.name) = ?" }.joined(separator: " AND ")
+        insertSQL = "INSERT INTO \(name) (\(names)) VALUES (\(marks))"
+        addSQL =
+            insertSQL + " ON CONFLICT (\(keyNames)) DO UPDATE SET "
+            + values.map { "\($0.name) = \($0.name) + excluded.\($0.name)" }.joined(separator: ", ")
+            + " RETURNING \(valueNames)"
+        putSQL =
+            insertSQL + " ON CONFLICT (\(keyNames)) DO "
+            + (values.isEmpty
+                ? "NOTHING"
+                : "UPDATE SET " + values.map { "\($0.name) = excluded.\($0.name)" }.joined(separator: ", "))
+        deleteSQL = "DELETE FROM \(name) WHERE \(match)"
+        func resolved(_ columns: [Column]) -> String {
+            columns.map {
+                $0.isName ? "(SELECT text FROM names WHERE id = \(name).\($0.name))" : "\(name).\($0.name)"
+            }.joined(separator: ", ")
+        }
+        selectSQL = "SELECT \(values.isEmpty ? "1" : resolved(values)) FROM \(name) WHERE \(match)"
+        scanSQL = "SELECT \(resolved(columns)) FROM \(name)"
+    }
+}
+
+/// What to add to one row of a `.sums` table.
+public struct SumRow: Sendable {
+    public var key: [Value]
+    public var sums: [Int64]
+
+    public init(key: [Value], sums: [Int64]) {
+        self.key = key
+        self.sums = sums
+    }
+}

@@ -1,0 +1,203 @@
+internal import Billing
+public import Records
+internal import Schemas
+public import SQLite
+
+/// Sums what was used and what it cost by day, org, user, service, model, provider and whose key paid.
+public struct Tokens: Projection {
+    public static let name = "tokens"
+    public static let schemaVersion = 1
+    public static var schema: [UInt8] { Schema.tokens }
+    public static let tables = [sums, activity, controls, corrections]
+
+    static let sums = Table(
+        "tokens", tag: 1, kind: .sums,
+        keys: [
+            .name("org"), .integer("day"), .name("user"), .name("service"), .name("model"), .name("provider"),
+            .integer("key_source"),
+        ],
+        values: [
+            .integer("calls"), .integer("input_tokens"), .integer("output_tokens"), .integer("cache_read_tokens"),
+            .integer("cache_write_tokens"), .integer("reasoning_tokens"), .integer("images"),
+            .integer("audio_micros"), .integer("charge"), .integer("cost"), .integer("unpriced_calls"),
+        ])
+    static let activity = Table(
+        "activity", tag: 2, kind: .rows, keys: [.name("org")], values: [.integer("last_at")])
+    private static let controls = Controls.table(tag: 3)
+    private static let corrections = Corrections.table(tag: 4)
+
+    private struct Key: Hashable {
+        var org: Name?
+        var day: Day
+        var user: Name?
+        var service: Name?
+        var model: Name
+        var provider: Name
+        var keySource: Call.KeySource
+    }
+
+    private var pending: [Key: TokenSums] = [:]
+    private var active: [Name?: Timestamp] = [:]
+    private var controls = Controls(table: Tokens.controls, keepsPrices: true)
+    private var corrections = Corrections(table: Tokens.corrections)
+
+    public init() {}
+
+    public mutating func load(from database: Database, at position: UInt64, log: any RecordSource) throws {
+        try controls.load(from: database, log: log)
+        try corrections.load(from: database)
+    }
+
+    public mutating func apply(_ record: Record, log: any RecordSource) throws {
+        switch record.event.fact {
+        case .call(let call):
+            try add(call, at: record.occurredAt, isCall: true, position: record.position)
+        case .usage(let call):
+            try add(call, at: record.occurredAt, isCall: false, position: record.position)
+        case .callVoided(let fact):
+            if let old = try corrections.void(fact, at: record.position, log: log) { try unwind(old, log: log) }
+        case .callAmended(let fact):
+            let (old, new) = try corrections.amend(fact, at: record.position, log: log)
+            if let old { try unwind(old, log: log) }
+            try add(new.call, at: new.occurredAt, isCall: new.isCall, position: new.position)
+        default:
+            controls.apply(record)
+        }
+    }
+
+    private mutating func add(_ call: Call, at time: Timestamp, isCall: Bool, position: UInt64) throws {
+        let sums = try TokenSums(call, at: time, isCall: isCall, catalog: controls.catalog)
+        try add(sums, of: call, at: time)
+        if let last = active[call.org], last >= time { return }
+        active[call.org] = time
+    }
+
+    /// Takes out what this version of a call added, by the catalog of that time: a list published since, in force since
+    /// before, must not leave a difference.
+    private mutating func unwind(_ version: Corrections.Version, log: any RecordSource) throws {
+        let catalog = try controls.catalog(at: version.position, log: log)
+        let sums = try TokenSums(version.call, at: version.occurredAt, isCall: version.isCall, catalog: catalog)
+        try add(sums.negated, of: version.call, at: version.occurredAt)
+    }
+
+    private mutating func add(_ sums: TokenSums, of call: Call, at time: Timestamp) throws {
+        let key = Key(
+            org: call.org, day: time.day, user: call.user, service: call.service, model: call.model,
+            provider: call.provider, keySource: call.keySource)
+        guard pending[key, default: TokenSums()].add(sums) else { throw SumOverflow(table: Tokens.sums.name) }
+    }
+
+    public mutating func flush(into sink: any RowSink) throws {
+        func cell(_ name: Name?) -> Value { name.map { .text($0.text) } ?? .null }
+        var rows: [SumRow] = []
+        rows.reserveCapacity(pending.count)
+        for (key, sums) in pending {
+            rows.append(
+                SumRow(
+                    key: [
+                        cell(key.org), .integer(Int64(key.day.number)), cell(key.user), cell(key.service),
+                        cell(key.model), cell(key.provider), .integer(Int64(key.keySource.rawValue)),
+                    ], sums: sums.columns))
+        }
+        try sink.add(rows, to: Tokens.sums)
+        pending.removeAll(keepingCapacity: true)
+        for (org, time) in active {
+            let key = [cell(org)]
+            if case .integer(let last) = try sink.values(key: key, in: Tokens.activity)?.first,
+                last >= time.microseconds
+            {
+                continue
+            }
+            try sink.put([.integer(time.microseconds)], key: key, in: Tokens.activity)
+        }
+        active.removeAll(keepingCapacity: true)
+        try controls.flush(into: sink)
+        try corrections.flush(into: sink)
+    }
+}
+
+/// What one call, or many, add to a row.
+struct TokenSums {
+    var calls: Int64 = 0
+    var inputTokens: Int64 = 0
+    var outputTokens: Int64 = 0
+    var cacheReadTokens: Int64 = 0
+    var cacheWriteTokens: Int64 = 0
+    var reasoningTokens: Int64 = 0
+    var images: Int64 = 0
+    var audioMicros: Int64 = 0
+    var charge: Int64 = 0
+    var cost: Int64 = 0
+    var unpricedCalls: Int64 = 0
+
+    init() {}
+
+    init(_ call: Call, at time: Timestamp, isCall: Bool, catalog: Catalog) throws {
+        let rating = try catalog.rate(call, at: time, countsCall: isCall)
+        calls = isCall && Quota.uses(call, plan: nil) ? 1 : 0
+        if let usage = call.usage {
+            inputTokens = usage.inputTokens ?? 0
+            outputTokens = usage.outputTokens ?? 0
+            cacheReadTokens = usage.cacheReadTokens ?? 0
+            cacheWriteTokens = usage.cacheWriteTokens ?? 0
+            reasoningTokens = usage.reasoningTokens ?? 0
+            images = usage.images ?? 0
+            if let seconds = usage.audioSeconds {
+                guard let micros = seconds.rescaled(to: 6) else { throw SumOverflow(table: Tokens.sums.name) }
+                audioMicros = micros
+            }
+        }
+        charge = rating.charge.nanos
+        if let reported = call.cost {
+            guard let money = Money(dollars: reported) else { throw SumOverflow(table: Tokens.sums.name) }
+            cost = money.nanos
+        }
+        unpricedCalls = rating.unpriced == nil ? 0 : 1
+    }
+
+    /// In the order of the table's columns.
+    var columns: [Int64] {
+        [
+            calls, inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens, reasoningTokens, images, audioMicros,
+            charge, cost, unpricedCalls,
+        ]
+    }
+
+    var negated: TokenSums {
+        var negated = TokenSums()
+        negated.calls = -calls
+        negated.inputTokens = -inputTokens
+        negated.outputTokens = -outputTokens
+        negated.cacheReadTokens = -cacheReadTokens
+        negated.cacheWriteTokens = -cacheWriteTokens
+        negated.reasoningTokens = -reasoningTokens
+        negated.images = -images
+        negated.audioMicros = -audioMicros
+        negated.charge = -charge
+        negated.cost = -cost
+        negated.unpricedCalls = -unpricedCalls
+        return negated
+    }
+
+    /// False when a sum does not fit.
+    mutating func add(_ other: TokenSums) -> Bool {
+        var fits = true
+        func add(_ amount: Int64, to sum: inout Int64) {
+            let (total, overflow) = sum.addingReportingOverflow(amount)
+            sum = total
+            if overflow { fits = false }
+        }
+        add(other.calls, to: &calls)
+        add(other.inputTokens, to: &inputTokens)
+        add(other.outputTokens, to: &outputTokens)
+        add(other.cacheReadTokens, to: &cacheReadTokens)
+        add(other.cacheWriteTokens, to: &cacheWriteTokens)
+        add(other.reasoningTokens, to: &reasoningTokens)
+        add(other.images, to: &images)
+        add(other.audioMicros, to: &audioMicros)
+        add(other.charge, to: &charge)
+        add(other.cost, to: &cost)
+        add(other.unpricedCalls, to: &unpricedCalls)
+        return fits
+    }
+}
