@@ -96,9 +96,11 @@ let package = Package(
         tests("Records", uses: ["Records", "Billing", "Hashing", "TestEvents"], exclude: ["Fixtures"]),
         tests("Formats", uses: ["Formats", "Billing", "JSON", "Records", "TestEvents"]),
         tests("Platform", uses: ["Platform"]),
-        tests("EventLog", uses: ["EventLog", "Hashing", "Platform"]),
+        tests("EventLog", uses: ["EventLog", "CLMDB", "Hashing", "Platform"], exclude: ["Fixtures"]),
         tests("SQLite", uses: ["SQLite"]),
-        tests("Projections", uses: ["Projections", "EventLog", "SQLite", "Records", "Billing", "Platform"]),
+        tests(
+            "Projections",
+            uses: ["Projections", "EventLog", "SQLite", "Records", "Billing", "Hashing", "Platform", "TestEvents"]),
         tests("Engine", uses: ["Engine", "EventLog", "Records", "Billing", "Platform"]),
         tests("Server", uses: ["Server", "HTTP", "Platform"]),
         tests("API", uses: ["API", "Engine", "Projections", "EventLog", "Records", "HTTP", "JSON", "Billing", "Formats", "Schemas", "Platform"]),

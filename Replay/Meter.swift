@@ -7,7 +7,7 @@ struct Meter {
     private let total: UInt64
     private let started = SteadyClock.nanoseconds()
     private var drawn: UInt64 = 0
-    private let isTerminal = isatty(STDERR_FILENO) == 1
+    private let isTerminal = Console.errorIsTerminal
     private static let redrawNanoseconds: UInt64 = 100_000_000
 
     init(_ title: String, total: UInt64) {
@@ -24,12 +24,12 @@ struct Meter {
         let bar = String(repeating: "#", count: cells) + String(repeating: ".", count: 30 - cells)
         let elapsed = now - started
         let left = done > 0 ? UInt64(Double(elapsed) * Double(total - done) / Double(done)) / 1_000_000_000 : 0
-        fputs("\r\(title) [\(bar)] \(done * 100 / total) %, \(left) s left   ", stderr)
+        Console.error("\r\(title) [\(bar)] \(done * 100 / total) %, \(left) s left   ")
     }
 
     /// Erases the bar; gives the seconds it took, in thousandths.
     func end() -> UInt64 {
-        if isTerminal && drawn > 0 { fputs("\r\u{1B}[K", stderr) }
+        if isTerminal && drawn > 0 { Console.error("\r\u{1B}[K") }
         return (SteadyClock.nanoseconds() - started) / 1_000_000
     }
 }

@@ -29,7 +29,7 @@ let arguments = Array(CommandLine.arguments.dropFirst())
 umask(0o077)
 do {
     guard let verb = arguments.first else {
-        fputs(usage + "\n", stderr)
+        Console.error(usage + "\n")
         exit(ExitCode.couldNotRun)
     }
     let rest = Array(arguments.dropFirst())
@@ -45,9 +45,9 @@ do {
         throw Refusal(text: "unknown verb \(verb); see `tallystick-replay help`")
     }
 } catch let refusal as Refusal {
-    fputs("tallystick-replay: \(refusal.text)\n", stderr)
+    Console.error("tallystick-replay: \(refusal.text)\n")
     exit(ExitCode.couldNotRun)
 } catch {
-    fputs("tallystick-replay: \(error)\n", stderr)
+    Console.error("tallystick-replay: \(error)\n")
     exit(ExitCode.couldNotRun)
 }

@@ -4,4 +4,6 @@ public enum Schema {
     public static var readModel: [UInt8] { PackageResources.readmodel_sql }
     public static var calls: [UInt8] { PackageResources.calls_sql }
     public static var tokens: [UInt8] { PackageResources.tokens_sql }
+    /// What `GET /openapi.json` answers.
+    public static var openapi: [UInt8] { PackageResources.openapi_json }
 }

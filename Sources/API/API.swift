@@ -1,4 +1,4 @@
-public import Billing
+internal import Billing
 public import Engine
 public import EventLog
 internal import Formats
@@ -226,6 +226,13 @@ struct ProblemError: Error, Sendable {
 }
 
 extension Request {
+    /// The sender says that the body is NDJSON: then one line is a batch of one.
+    var isNDJSON: Bool {
+        guard let type = header("Content-Type")?.split(separator: ";").first else { return false }
+        let name = type.filter { $0 != " " }.lowercased()
+        return name == "application/x-ndjson" || name == "application/ndjson" || name == "application/jsonl"
+    }
+
     /// RFC 7240 section 4.2: `Prefer: return=representation`.
     var prefersRepresentation: Bool {
         head.headerValues("Prefer").contains { value in

@@ -72,8 +72,7 @@ extension API {
                 parked.append(one)
             }
         }
-        let alreadyParked = parked
-        let start = outcome
+        let (start, alreadyParked, eventFacts) = (outcome, parked, facts)
         let store = self.parked
         let now = self.now
         submit(submission) { result in
@@ -85,7 +84,7 @@ extension API {
                 var parked = alreadyParked
                 outcome.verdicts = receipt.verdicts
                 outcome.highWater = receipt.highWater
-                for (verdict, facts) in zip(receipt.verdicts, facts) {
+                for (verdict, facts) in zip(receipt.verdicts, eventFacts) {
                     switch verdict {
                     case .stored(let position, _):
                         outcome.accepted += 1

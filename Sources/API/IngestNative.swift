@@ -1,16 +1,18 @@
 internal import Billing
 internal import Engine
 internal import Formats
+internal import Hashing
 internal import HTTP
 internal import JSON
 
 /// `POST /v1/events`: one event, an array, or NDJSON (contract 4).
 extension API {
     func postEvents(_ request: Request, key: Key, answer: @escaping Answer) {
-        let batch: NativeFormat.Batch
+        let batch: NativeFormat.Parsed
         do {
             batch = try NativeFormat.parse(
-                body: request.body, eventsMax: limits.eventsPerRequestMax, defaultOrg: key.defaultOrg ?? key.org)
+                body: request.body, eventsMax: limits.eventsPerRequestMax, defaultOrg: key.defaultOrg ?? key.org,
+                isNDJSON: request.isNDJSON)
         } catch {
             answer(bodyProblem(error).response)
             return
@@ -34,13 +36,13 @@ extension API {
             }
         }
         let form = batch.form
-        let wantsReceipts = request.prefersRepresentation
+        let (judged, wantsReceipts) = (outcomes, request.prefersRepresentation)
         submit(submission) { result in
             switch result {
             case .failure(let problem):
                 answer(problem.response)
             case .success(let receipt):
-                answer(API.eventsAnswer(outcomes, receipt, single: form == .single, receipts: wantsReceipts))
+                answer(API.eventsAnswer(judged, receipt, single: form == .single, receipts: wantsReceipts))
             }
         }
     }

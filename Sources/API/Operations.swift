@@ -1,4 +1,6 @@
+internal import Billing
 internal import Engine
+internal import EventLog
 internal import HTTP
 internal import JSON
 internal import Projections

@@ -1,8 +1,8 @@
-public import Billing
+internal import Billing
 internal import Formats
 internal import Hashing
 internal import JSON
-public import Platform
+internal import Platform
 
 /// Items that came in by a compatible door and could not be taken: kept with the reason and a few harmless facts, never
 /// with what they said. One NDJSON file in `parked/`, appended to and synced before the sender is answered.
@@ -115,7 +115,10 @@ public actor ParkedStore {
         writer.member("detail", string: item.parked.detail)
         writer.key("facts")
         writer.beginObject()
-        for fact in item.parked.facts { writer.member(fact.name, string: fact.value) }
+        for fact in item.parked.facts {
+            writer.key(fact.name)
+            writer.string(fact.value)
+        }
         writer.endObject()
         writer.endObject()
     }

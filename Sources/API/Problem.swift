@@ -1,4 +1,4 @@
-public import HTTP
+internal import HTTP
 internal import JSON
 
 /// An error as RFC 9457 problem details. `code` is stable and for programs, `detail` for people.

@@ -70,9 +70,9 @@ extension API {
             writer.key("limits")
             writer.array(calls.limits) { writer, limit in
                 writer.object { writer in
-                    writer.member("per", string: limit.per.name)
-                    writer.member("limit", integer: limit.limit)
-                    writer.member("enforce", string: limit.enforce.name)
+                    writer.member("per", string: limit.limit.per.name)
+                    writer.member("limit", integer: limit.limit.limit)
+                    writer.member("enforce", string: limit.limit.enforce.name)
                     writer.member("used", integer: limit.used)
                     writer.member("remaining", integer: limit.remaining)
                     if let time = limit.resetsAt {

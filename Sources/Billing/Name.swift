@@ -31,8 +31,7 @@ public struct Name: Hashable, Sendable {
     }
 
     public static func == (left: Name, right: Name) -> Bool {
-        // `String ==` is a memcmp for equal bytes; only when it says "equal" may the bytes still differ.
-        left.text == right.text && left.text.utf8.elementsEqual(right.text.utf8)
+        left.text.hasSameBytes(as: right.text)
     }
 
     public func hash(into hasher: inout Hasher) {
@@ -44,6 +43,22 @@ extension Name: Comparable {
     /// By bytes, so that the order is the same on every machine and in SQLite's BINARY collation.
     public static func < (left: Name, right: Name) -> Bool {
         left.text.utf8.lexicographicallyPrecedes(right.text.utf8)
+    }
+}
+
+extension String {
+    /// Equality of bytes, where `==` is one of canonical equivalents. Through pointers: walking two UTF-8 views side by
+    /// side took a quarter of a charge's time.
+    func hasSameBytes(as other: String) -> Bool {
+        guard utf8.count == other.utf8.count else { return false }
+        let same = utf8.withContiguousStorageIfAvailable { left in
+            other.utf8.withContiguousStorageIfAvailable { right in
+                for index in left.indices where left[index] != right[index] { return false }
+                return true
+            }
+        }
+        // Only strings bridged from elsewhere have no contiguous storage.
+        return (same ?? nil) ?? utf8.elementsEqual(other.utf8)
     }
 }
 

@@ -10,7 +10,14 @@ extension Catalog {
         return try Catalog.rate(call, index: index, rule: rule, markup: markup, countsCall: countsCall)
     }
 
-    /// As `rate`, and remembers the rule it found.
+    /// As `rate`, and remembers the rule it found: for a fold that rates many calls by long lists.
+    public mutating func rateRemembering(
+        _ call: Call, at time: Timestamp, countsCall: Bool = true
+    ) throws(Rejection) -> Rating {
+        let plan = governing(call, at: time).flatMap { definition($0.assignment.plan, at: time) }
+        return try rateRemembering(call, at: time, plan: plan?.plan, countsCall: countsCall)
+    }
+
     mutating func rateRemembering(
         _ call: Call, at time: Timestamp, plan: Plan?, countsCall: Bool
     ) throws(Rejection) -> Rating {
@@ -150,7 +157,7 @@ extension Catalog {
         var factors: [Rating.Factor] = []
         for multiplier in list.multipliers where !multiplier.attribute.text.utf8.starts(with: "client.".utf8) {
             guard let attribute = call.attributes.first(where: { $0.name == multiplier.attribute }),
-                let value = multiplier.values.first(where: { $0.value.utf8.elementsEqual(attribute.value.utf8) })
+                let value = multiplier.values.first(where: { $0.value.hasSameBytes(as: attribute.value) })
             else { continue }
             factors.append(Rating.Factor(name: multiplier.attribute.text, value: value.factor))
         }

@@ -68,6 +68,11 @@ public struct Receipt: Sendable {
     public var verdicts: [Verdict]
     /// High water after the commit: a reader that waits for it sees everything this answer speaks of.
     public var highWater: UInt64
+
+    public init(verdicts: [Verdict], highWater: UInt64) {
+        self.verdicts = verdicts
+        self.highWater = highWater
+    }
 }
 
 /// Why a submission as a whole was not taken. Nothing of it was stored.

@@ -21,6 +21,8 @@ public final class EventLog: @unchecked Sendable {
     public static let mapBytesDefault = 64 << 30
     /// How far the data file is zero-filled ahead of the appends, at most.
     public static let prezeroBytesDefault = 64 << 20
+    /// Two meta pages of 4,096 bytes: what every data.mdb has.
+    static let metaBytes: UInt64 = 8192
     static let lockName = "writer.lock"
     /// Frames at the end of the log whose hashes are checked at open, as long as they are not more than some bytes.
     static let tailFramesMax = 64
@@ -81,6 +83,10 @@ public final class EventLog: @unchecked Sendable {
             guard isThere else { throw .notALog(folder: folder, reason: "it has no data.mdb") }
             lock = nil
         }
+        // LMDB would take an empty file for a new one and begin it.
+        guard try filing({ () throws(FileError) in try File.size(folder + "/data.mdb") }) > 0 else {
+            throw .tooShort(folder: folder, bytes: 0, needed: EventLog.metaBytes)
+        }
         self.folder = folder
         self.mode = mode
         environment = try Environment(
@@ -130,6 +136,14 @@ public final class EventLog: @unchecked Sendable {
         var entry = try cursor.move(MDB_LAST)
         while let (key, value) = entry {
             let frame = try Frame(value, key: integerKey(key))
+            if tail == nil {
+                tail = Tail(position: frame.lastPosition, recordedAt: frame.recordedAt, hash: frame.hash)
+            }
+            guard count < tailFramesMax && (count == 0 || bytes + value.count <= tailBytesMax) else { return tail ?? Tail() }
+            do { try frame.verify { _, _, _ in } } catch let error as LogError { throw error } catch {
+                preconditionFailure("verify without a body threw \(error)")
+            }
+            // After its own hash, so that a damaged frame is named itself and not the one after it.
             if let next {
                 guard frame.lastPosition + 1 == next.first else {
                     throw .corrupt(position: frame.lastPosition + 1, reason: "the next frame begins at \(next.first)")
@@ -137,13 +151,6 @@ public final class EventLog: @unchecked Sendable {
                 guard frame.hash == next.previousHash else {
                     throw .corrupt(position: next.first, reason: "the frame is not chained to the one before")
                 }
-            }
-            if tail == nil {
-                tail = Tail(position: frame.lastPosition, recordedAt: frame.recordedAt, hash: frame.hash)
-            }
-            guard count < tailFramesMax && (count == 0 || bytes + value.count <= tailBytesMax) else { return tail ?? Tail() }
-            do { try frame.verify { _, _, _ in } } catch let error as LogError { throw error } catch {
-                preconditionFailure("verify without a body threw \(error)")
             }
             count += 1
             bytes += value.count

@@ -1,4 +1,4 @@
-public import Billing
+internal import Billing
 public import Hashing
 public import JSON
 public import Records
@@ -52,7 +52,12 @@ public struct StoredEvent: Sendable {
                 door = Door.allCases.first { $0.name == text }
             case "key": key = Name(try reader.string())
             case "record_hash": hash = Digest(hex: try reader.string())
-            case "event": event = try NativeFormat.parseEvent(&reader, allowDaemonTypes: true, allowResolved: true)
+            case "event":
+                do {
+                    event = try NativeFormat.parseEvent(&reader, allowDaemonTypes: true).result.get()
+                } catch let error as FieldError {
+                    throw FormError(description: "event.\(error.field): \(error.detail)")
+                }
             default: throw FormError(description: "unknown member \(name)")
             }
         }

@@ -1,7 +1,7 @@
 internal import Synchronization
 
-/// Takes one piece of a streamed body, once, from any thread. Dropped without one, it breaks the answer off: the connection
-/// closes without the last chunk, so that the client sees that something is missing.
+/// Takes one piece of a streamed body, once, from any thread. Dropped without one, it breaks the answer off: the
+/// connection closes without the last chunk, so that the client sees that something is missing.
 public final class ChunkSink: Sendable {
     public enum Piece: Sendable {
         /// Some bytes (not necessarily any), and more to come.
@@ -25,7 +25,8 @@ public final class ChunkSink: Sendable {
     }
 
     public func send(_ piece: Piece) {
-        precondition(!isUsed.exchange(true, ordering: .acquiringAndReleasing), "a second piece for one call of a producer")
+        let wasUsed = isUsed.exchange(true, ordering: .acquiringAndReleasing)
+        precondition(!wasUsed, "a second piece for one call of a producer")
         take(piece)
     }
 }

@@ -1,5 +1,5 @@
-/// What one connection is doing, until when it may, and whether it goes on after an answer. Time comes in as nanoseconds of
-/// any steady clock.
+/// What one connection is doing, until when it may, and whether it goes on after an answer. Time comes in as
+/// nanoseconds of any steady clock.
 ///
 /// ```
 ///  idle -> head -> (body) -> handling -> idle          closing: answered for the last time, reading what is left

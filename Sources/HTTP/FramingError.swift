@@ -48,7 +48,7 @@ public enum FramingError: Error, Hashable, Sendable, CaseIterable {
         case .versionUnsupported: "Only HTTP/1.1 and HTTP/1.0 are spoken here."
         case .methodUnsupported: "This server has no CONNECT, no TRACE and no method with a name this long."
         case .targetInvalid:
-            "The request target is not a path or an http URI, or its percent-encoding is not UTF-8 (RFC 9112 section 3.2)."
+            "The request target is not a path or an http URI, or does not decode to UTF-8 (RFC 9112 section 3.2)."
         case .lineEndingInvalid: "A line does not end in CR LF (RFC 9112 section 2.2)."
         case .headerMalformed: "A header line is not NAME: VALUE without space before the colon (RFC 9112 section 5.1)."
         case .headerFolded: "A header is continued on a second line (RFC 9112 section 5.2)."
@@ -58,7 +58,8 @@ public enum FramingError: Error, Hashable, Sendable, CaseIterable {
         case .hostMissing: "HTTP/1.1 needs a Host header (RFC 9112 section 3.2)."
         case .hostRepeated: "There is more than one Host header (RFC 9112 section 3.2)."
         case .hostInvalid: "The Host header is not a host and port (RFC 9112 section 3.2)."
-        case .transferEncodingWithLength: "Transfer-Encoding and Content-Length exclude each other (RFC 9112 section 6.1)."
+        case .transferEncodingWithLength:
+            "Transfer-Encoding and Content-Length exclude each other (RFC 9112 section 6.1)."
         case .transferEncodingInOldVersion: "HTTP/1.0 has no Transfer-Encoding (RFC 9112 section 6.1)."
         case .transferEncodingRepeated: "There is more than one Transfer-Encoding (RFC 9112 section 6.1)."
         case .transferEncodingUnsupported: "The only Transfer-Encoding understood is chunked (RFC 9112 section 6.1)."
@@ -66,7 +67,8 @@ public enum FramingError: Error, Hashable, Sendable, CaseIterable {
         case .contentLengthRepeated: "There is more than one Content-Length (RFC 9110 section 8.6)."
         case .expectationUnsupported: "The only expectation met is 100-continue (RFC 9110 section 10.1.1)."
         case .chunkSizeInvalid: "A chunk size is not 1 to 16 hexadecimal digits (RFC 9112 section 7.1)."
-        case .chunkExtensionsTooLarge: "The chunk extensions are longer than this server takes (RFC 9112 section 7.1.1)."
+        case .chunkExtensionsTooLarge:
+            "The chunk extensions are longer than this server takes (RFC 9112 section 7.1.1)."
         case .chunkUnterminated: "A chunk does not end in CR LF where its size says (RFC 9112 section 7.1)."
         case .trailerMalformed: "A trailer line is malformed (RFC 9112 section 7.1.2)."
         case .trailersTooLarge: "The trailers are longer than this server takes."

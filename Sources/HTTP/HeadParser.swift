@@ -1,7 +1,7 @@
 /// Reads the bytes of a whole head, from the method to the empty line, each line already known to end in LF.
 ///
-/// The rules are the strict side of what RFC 9112 leaves open: whatever two parsers could read differently is refused, since
-/// that difference is what request smuggling lives from.
+/// The rules are the strict side of what RFC 9112 leaves open: whatever two parsers could read differently is
+/// refused, since that difference is what request smuggling lives from.
 enum HeadParser {
     /// Names of methods longer than this are not looked at.
     static let methodBytesMax = 32

@@ -16,4 +16,18 @@ public enum Method: Hashable, Sendable {
         default: self = .other
         }
     }
+
+    /// As in a request line and in `Allow`.
+    public var name: String {
+        switch self {
+        case .get: "GET"
+        case .head: "HEAD"
+        case .post: "POST"
+        case .put: "PUT"
+        case .delete: "DELETE"
+        case .options: "OPTIONS"
+        case .patch: "PATCH"
+        case .other: "other"
+        }
+    }
 }

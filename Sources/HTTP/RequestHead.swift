@@ -50,8 +50,8 @@ public struct RequestHead: Sendable {
     /// The bytes of the path as sent, for a router that compares bytes.
     public var pathBytes: ArraySlice<UInt8> { bytes[pathRange] }
 
-    /// The parts of the path between slashes, each percent-decoded on its own, so that an encoded slash stays inside its
-    /// part. "/" has none, "/a/" has "a" and "".
+    /// The parts of the path between slashes, each percent-decoded on its own, so that an encoded slash stays inside
+    /// its part. "/" has none, "/a/" has "a" and "".
     public var pathSegments: [String] {
         var start = pathRange.lowerBound
         if start < pathRange.upperBound, bytes[start] == UInt8(ascii: "/") { start += 1 }
@@ -61,8 +61,8 @@ public struct RequestHead: Sendable {
             .map { PercentEncoding.decode($0, plusIsSpace: false) ?? "" }
     }
 
-    /// The query as name and value pairs, decoded as HTML forms encode them ("+" is a space), in order; a name without "="
-    /// has the value "".
+    /// The query as name and value pairs, decoded as HTML forms encode them ("+" is a space), in order; a name
+    /// without "=" has the value "".
     public var query: [(name: String, value: String)] {
         guard !queryRange.isEmpty else { return [] }
         return bytes[queryRange].split(separator: UInt8(ascii: "&")).map { pair in

@@ -2,9 +2,9 @@
 public struct Response: Sendable {
     public enum Body: Sendable {
         case bytes([UInt8])
-        /// A body of unknown length. The server asks for the next piece when the last one has left for the socket, so that a
-        /// slow client slows its producer and nothing piles up. Called on the loop thread: must not block, and gives its
-        /// piece to the sink from any thread, now or later.
+        /// A body of unknown length. The server asks for the next piece when the last one has left for the socket, so
+        /// that a slow client slows its producer and nothing piles up. Called on the loop thread: must not block, and
+        /// gives its piece to the sink from any thread, now or later.
         case chunks(@Sendable (ChunkSink) -> Void)
     }
 

@@ -71,7 +71,8 @@ public enum ResponseSerializer {
         return rest
     }
 
-    /// Appends one piece of a streamed body. An empty piece has no bytes in chunked coding: a chunk of size 0 would end it.
+    /// Appends one piece of a streamed body. An empty piece has no bytes in chunked coding: a chunk of size 0 would
+    /// end it.
     public static func appendPiece(_ piece: [UInt8], isLast: Bool, chunked: Bool, to bytes: inout [UInt8]) {
         guard chunked else {
             bytes.append(contentsOf: piece)
@@ -86,8 +87,8 @@ public enum ResponseSerializer {
         if isLast { bytes.append(contentsOf: "0\r\n\r\n".utf8) }
     }
 
-    /// A value may carry something a client said: a line break in it becomes a space and cannot begin a header or a second
-    /// response.
+    /// A value may carry something a client said: a line break in it becomes a space and cannot begin a header or a
+    /// second response.
     private static func appendHeader(_ name: String, _ value: String, to bytes: inout [UInt8]) {
         precondition(!name.isEmpty && name.utf8.allSatisfy(Octet.isToken), "header name \(name)")
         bytes.append(contentsOf: "\r\n".utf8)

@@ -123,7 +123,10 @@ actor Projector<P: Projection>: ProjectorDriver {
                 await board.pause(nanoseconds: due - now)
                 continue
             }
-            try step(through: min(highWater, progress + pace.batchRecords))
+            let target = min(highWater, progress + pace.batchRecords)
+            try step(through: target)
+            // All that was there at the beginning of the step: under a steady load there is always more by its end.
+            if target == highWater { board.show { $0.state = .live } }
             // Other jobs of this actor get their turn.
             await Task.yield()
         }

@@ -5,7 +5,7 @@ public struct ProjectorStatus: Hashable, Sendable {
     public enum State: Hashable, Sendable {
         /// Working through records that were there before, or not yet started.
         case catchingUp
-        /// Has been at the high water since its start: a new record is visible at once.
+        /// Has been where the log ended when it looked: a new record is visible at once, or within the pace of flushes.
         case live
         /// Does not move: the reason, with the position where it has one. The others go on.
         case stopped(String)

@@ -33,7 +33,9 @@ extension RecordSource {
         var found: UInt64?
         var after: UInt64 = 0
         while found == nil && after + 1 < limit {
-            let last = try read(after: after, recordsMax: Self.scanRecords, bytesMax: Self.scanBytes) { record in
+            // Not past the limit: what is there may not even be readable.
+            let recordsMax = Int(min(limit - 1 - after, UInt64(Self.scanRecords)))
+            let last = try read(after: after, recordsMax: recordsMax, bytesMax: Self.scanBytes) { record in
                 guard found == nil, record.position < limit else { return }
                 if record.event.id == id && record.event.source == source { found = record.position }
             }

@@ -134,11 +134,13 @@ public final class Database {
     }
 
     /// Runs `body` in a transaction that takes the write lock at once; rolled back when `body` throws.
+    @discardableResult
     public func write<Result>(_ body: () throws -> Result) throws -> Result {
         try transaction(begin: "BEGIN IMMEDIATE", body)
     }
 
     /// Runs `body` in a transaction that sees one state of the file, from its first read on.
+    @discardableResult
     public func read<Result>(_ body: () throws -> Result) throws -> Result {
         try transaction(begin: "BEGIN", body)
     }

@@ -199,6 +199,8 @@ extension EventLoop {
             connection.closesAfterOutput = true
             connection.pending = []
         }
+        // What fails before the next head is known must not be answered as the last head asked.
+        connection.context = ResponseSerializer.Context()
     }
 
     private func pull(_ connection: Connection, _ stream: Connection.Stream) {
@@ -251,7 +253,7 @@ extension EventLoop {
     }
 
     /// Closes what is finished, and watches for what can come next.
-    private func settle(_ connection: Connection) {
+    func settle(_ connection: Connection) {
         guard connection.isOpen, !connection.isPumping else { return }
         if connection.outputCount == 0 {
             if connection.isPeerClosed, !connection.isInFlight {

@@ -6,11 +6,11 @@ internal import Synchronization
 
 /// One thread, one epoll set, all connections.
 ///
-/// A turn: wait; receive, parse and hand over what came; take the mail of other threads; write what was answered; tell the
-/// handler that the turn ended. Level-triggered, so that whatever a turn leaves undone is offered again.
+/// A turn: wait; receive, parse and hand over what came; take the mail of other threads; write what was answered;
+/// tell the handler that the turn ended. Level-triggered, so that whatever a turn leaves undone is offered again.
 ///
-/// `@unchecked Sendable`: other threads use `mailbox`, `status`, `published` and `threadID`, which are safe by themselves; all
-/// else is touched on the loop thread only (and by `init`, before that thread exists).
+/// `@unchecked Sendable`: other threads use `mailbox`, `status`, `published` and `threadID`, which are safe by
+/// themselves; all else is touched on the loop thread only (and by `init`, before that thread exists).
 final class EventLoop: @unchecked Sendable {
     /// Connections accepted in one turn at most, so that a flood of them does not starve the others.
     static let acceptsPerTurnMax = 64
@@ -195,7 +195,9 @@ final class EventLoop: @unchecked Sendable {
         drainDeadline = min(drainDeadline, deadline)
         for connection in connections {
             guard let connection else { continue }
-            if connection.state.drain(), connection.outputCount == 0, connection.pending.isEmpty { close(connection) }
+            // What the client sent before it could know is still taken; without that, the connection is closed.
+            if connection.state.drain(), connection.outputCount == 0 { receive(connection) }
+            settle(connection)
         }
         sweepAt = 0
     }
@@ -227,7 +229,7 @@ final class EventLoop: @unchecked Sendable {
                     .problem(status: 408, code: "request_timeout", detail: "The request did not come in time."))
                 pump(connection)
             case .close:
-                statistics.timeouts += 1
+                if !connection.isShutDown { statistics.timeouts += 1 }
                 close(connection)
             }
         }

@@ -13,11 +13,11 @@ public enum BodyPolicy: Sendable {
 public protocol RequestHandler: Sendable {
     /// Called on the loop thread when a head is complete. Must not block.
     func accept(head: RequestHead) -> BodyPolicy
-    /// Called on the loop thread with a whole request. Must not block; answers exactly once through `responder`, from any
-    /// thread, now or later.
+    /// Called on the loop thread with a whole request. Must not block; answers exactly once through `responder`, from
+    /// any thread, now or later.
     func handle(_ request: Request, _ responder: Responder)
-    /// Called on the loop thread after each turn, when everything that had come was handled: the place to submit what was
-    /// gathered as one group. Must not block.
+    /// Called on the loop thread after each turn, when everything that had come was handled: the place to submit what
+    /// was gathered as one group. Must not block.
     func turnEnded()
 }
 
@@ -38,9 +38,9 @@ public final class Responder: Sendable {
 
     deinit {
         guard !isUsed.load(ordering: .acquiring) else { return }
-        loop.submit(
-            .response(
-                connection, .problem(status: 500, code: "no_answer", detail: "The request was dropped without an answer.")))
+        let response = Response.problem(
+            status: 500, code: "no_answer", detail: "The request was dropped without an answer.")
+        loop.submit(.response(connection, response))
     }
 
     /// From any thread. On the loop thread it goes straight out.

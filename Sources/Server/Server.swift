@@ -59,8 +59,8 @@ public final class Server: Sendable {
         _ = loop.status.wait { $0.hasStoppedAccepting || $0.hasEnded ? true : nil }
     }
 
-    /// Stops accepting, closes idle connections, lets requests under way have their answers, and ends the thread; what is not
-    /// done at the deadline is cut. Returns when all is over. Not on the loop thread.
+    /// Stops accepting, closes idle connections, lets requests under way have their answers, and ends the thread;
+    /// what is not done at the deadline is cut. Returns when all is over. Not on the loop thread.
     public func drain(deadlineMilliseconds: UInt64) {
         guard let loop = state.withLock({ $0.loop }) else { return }
         precondition(!loop.isOnLoopThread, "drain on the loop thread")

@@ -75,7 +75,7 @@ private final class Daemon {
             _exit(74)
         }
 
-        let source = LogSource(log: log, index: index)
+        let source = EventLogSource(log)
         models = ReadModels(folder: folder + "/readmodels", source: source)
         let models = self.models
         try blocking { try await models.start() }
@@ -119,7 +119,7 @@ private final class Daemon {
 
     /// Answers what is in flight, commits what was taken, and leaves everything closed.
     func stop(drainMilliseconds: Int) {
-        server.drain(deadlineMilliseconds: drainMilliseconds)
+        server.drain(deadlineMilliseconds: UInt64(drainMilliseconds))
         writer.stop()
         let models = self.models
         blocking { await models.stop() }

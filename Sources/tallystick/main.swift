@@ -18,19 +18,19 @@ let usage = """
 
     """
 
-func printUsage(to file: UnsafeMutablePointer<FILE>) {
+func usageText() -> String {
     var text = usage
     for option in Option.serve {
         let name = "  --" + option.name
         let padding = String(repeating: " ", count: max(1, 27 - name.utf8.count))
         text += name + padding + option.help + (option.standard.isEmpty ? "" : " (\(option.standard))") + "\n"
     }
-    fputs(text, file)
+    return text
 }
 
 /// Exit codes of sysexits.h: 64 usage, 70 a bug, 73 cannot create, 74 I/O error, 75 try again later, 78 configuration.
 func fail(_ text: String, code: Int32 = 64) -> Never {
-    fputs("tallystick: \(text)\n", stderr)
+    Console.error("tallystick: \(text)\n")
     exit(code)
 }
 
@@ -54,9 +54,9 @@ case "keys":
 case "version", "--version":
     print("tallystick \(version)")
 case "help", "--help", "-h":
-    printUsage(to: stdout)
+    Console.output(usageText())
 case nil:
-    printUsage(to: stderr)
+    Console.error(usageText())
     exit(64)
 case .some(let other):
     fail("unknown command \(other); see `tallystick help`")

@@ -2,7 +2,7 @@ public import Billing
 internal import Glibc
 internal import Hashing
 internal import JSON
-public import Platform
+internal import Platform
 
 /// The keys of a data folder: `keys.json`, replaced as a whole by `tallystick keys`, followed by the running daemon.
 ///
@@ -69,7 +69,7 @@ public final class KeyStore: Sendable {
     }
 
     public func all() throws(StoreError) -> [Key] {
-        guard stamp() != nil else { return [] }
+        guard currentStamp() != nil else { return [] }
         do {
             return try KeyFile.parse(try File.read(path, bytesMax: KeyStore.fileBytesMax))
         } catch {
@@ -115,7 +115,7 @@ public final class KeyStore: Sendable {
     }
 
     private func reloadIfChanged() {
-        let current = stamp()
+        let current = currentStamp()
         state.withLock { state in
             guard state.stamp != current || (current == nil && !state.keys.isEmpty) else { return }
             do {
@@ -131,11 +131,14 @@ public final class KeyStore: Sendable {
         }
     }
 
-    private func stamp() -> Stamp? {
-        var status = Glibc.stat()
-        guard Glibc.stat(path, &status) == 0 else { return nil }
+    private func currentStamp() -> Stamp? {
+        var status = FileStatus()
+        guard stat(path, &status) == 0 else { return nil }
         return Stamp(
             inode: UInt64(status.st_ino), seconds: status.st_mtim.tv_sec, nanoseconds: status.st_mtim.tv_nsec,
             size: Int64(status.st_size))
     }
 }
+
+/// `stat` names both the structure and the call.
+private typealias FileStatus = stat

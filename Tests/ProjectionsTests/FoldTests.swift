@@ -1,0 +1,207 @@
+import Billing
+import Glibc
+import Hashing
+import Platform
+import Records
+import SQLite
+import TestEvents
+import Testing
+
+@testable import Projections
+
+/// Rows are a fold of the log: however often it is interrupted, wherever batches are cut.
+@Suite struct FoldTests {
+    private static let names = ["calls", "tokens"]
+
+    /// Runs projectors on `folder` until they have seen all of `source`.
+    private func run(
+        _ folder: TemporaryFolder, _ source: ArraySource, batch: UInt64 = 100_000
+    ) async throws -> [ProjectorStatus] {
+        var pace = ProjectorPace()
+        pace.batchRecords = batch
+        let models = ReadModels(
+            folder: folder.path, source: source, projections: ReadModels.all, runners: 1, pace: pace)
+        try await models.start()
+        for name in Self.names {
+            let seen = await models.wait(name, until: source.highWater, timeoutMilliseconds: 20_000)
+            #expect(seen == source.highWater, "\(models.statuses)")
+        }
+        let statuses = models.statuses
+        await models.stop()
+        return statuses
+    }
+
+    private func stored<P: Projection>(_ type: P.Type, in folder: TemporaryFolder) throws -> String {
+        let database = try Database(path: folder.path + "/\(P.name).sqlite", mode: .readOnly)
+        return Digest(bytes: try P.digest(of: database).bytes).hex
+    }
+
+    private func refolded<P: Projection>(_ type: P.Type, _ source: ArraySource) throws -> String {
+        Digest(bytes: try P.refold(source, through: source.highWater).bytes).hex
+    }
+
+    @Test(arguments: 1...6 as ClosedRange<UInt64>)
+    func `interrupted, cut anywhere, rebuilt or refolded in memory: the same digest`(seed: UInt64) async throws {
+        let records = RandomLog.records(3000, seed: seed)
+        let whole = ArraySource(records)
+        let folder = TemporaryFolder()
+        let statuses = try await run(folder, whole)
+        let live = statuses.map(\.digest)
+        #expect(statuses.map(\.progress) == [3000, 3000])
+        #expect(Set(live).count == 2)
+
+        // The rows in the file, and a refold without a file.
+        #expect(try stored(Calls.self, in: folder) == live[0])
+        #expect(try stored(Tokens.self, in: folder) == live[1])
+        #expect(try refolded(Calls.self, whole) == live[0])
+        #expect(try refolded(Tokens.self, whole) == live[1])
+
+        // Stopped and started again and again, in batches and reads of any length.
+        var random = RandomEvents(seed: seed &* 77)
+        let pieces = ArraySource()
+        let other = TemporaryFolder()
+        var last: [ProjectorStatus] = []
+        while pieces.records.count < records.count {
+            let next = min(records.count, pieces.records.count + Int(random.number(1...700)))
+            pieces.append(records[pieces.records.count..<next])
+            pieces.cutReads(at: Int(random.number(1...300)))
+            last = try await run(other, pieces, batch: UInt64(random.number(1...400)))
+        }
+        #expect(last.map(\.digest) == live)
+        #expect(try stored(Calls.self, in: other) == live[0])
+        #expect(try stored(Tokens.self, in: other) == live[1])
+
+        // One file deleted: it comes back the same, the other stays.
+        unlink(folder.path + "/tokens.sqlite")
+        #expect(try await run(folder, whole).map(\.digest) == live)
+    }
+
+    /// The same sums, made in the most obvious way: every version of a call in one list.
+    @Test(arguments: [11, 12] as [UInt64])
+    func `rows equal sums made by hand`(seed: UInt64) async throws {
+        let records = RandomLog.records(2000, seed: seed)
+        var catalog = Catalog()
+        var entries: [UInt64: (call: Call, time: Timestamp, isCall: Bool, charge: Int64, isUnpriced: Bool)] = [:]
+        var positions: [Name: UInt64] = [:]
+        func rate(_ call: Call, _ time: Timestamp, _ isCall: Bool) throws -> (Int64, Bool) {
+            let rating = try catalog.rate(call, at: time, countsCall: isCall)
+            return (rating.charge.nanos, rating.unpriced != nil)
+        }
+        var times: [UInt64: (Timestamp, Bool)] = [:]
+        for record in records {
+            switch record.event.fact {
+            case .call(let call), .usage(let call):
+                var isCall = false
+                if case .call = record.event.fact { isCall = true }
+                positions[record.event.id] = record.position
+                times[record.position] = (record.occurredAt, isCall)
+                let (charge, isUnpriced) = try rate(call, record.occurredAt, isCall)
+                entries[record.position] = (call, record.occurredAt, isCall, charge, isUnpriced)
+            case .callVoided(let fact):
+                entries[positions[fact.id]!] = nil
+            case .callAmended(let fact):
+                let (time, isCall) = times[positions[fact.id]!]!
+                let (charge, isUnpriced) = try rate(fact.call, time, isCall)
+                entries[positions[fact.id]!] = (fact.call, time, isCall, charge, isUnpriced)
+            default:
+                catalog.apply(record.event.fact, position: record.position, at: record.occurredAt)
+            }
+        }
+        struct Key: Hashable {
+            var day: Day?, org: Name?, user: Name?, service: Name?, model: Name?, provider: Name?
+            var keySource: Call.KeySource?
+        }
+        var expected: [Key: TokensAnswer.Totals] = [:]
+        for (call, time, isCall, charge, isUnpriced) in entries.values {
+            let key = Key(
+                day: time.day, org: call.org, user: call.user, service: call.service, model: call.model,
+                provider: call.provider, keySource: call.keySource)
+            var totals = expected[key] ?? TokensAnswer.Totals()
+            totals.calls += isCall && (call.status == .success || call.hasUsage) ? 1 : 0
+            totals.inputTokens += call.usage?.inputTokens ?? 0
+            totals.outputTokens += call.usage?.outputTokens ?? 0
+            totals.cacheReadTokens += call.usage?.cacheReadTokens ?? 0
+            totals.cacheWriteTokens += call.usage?.cacheWriteTokens ?? 0
+            totals.reasoningTokens += call.usage?.reasoningTokens ?? 0
+            totals.images += call.usage?.images ?? 0
+            totals.audioMicroseconds += call.usage?.audioSeconds?.rescaled(to: 6) ?? 0
+            totals.charge.nanos += charge
+            totals.cost.nanos += call.cost?.rescaled(to: 9) ?? 0
+            totals.unpricedCalls += isUnpriced ? 1 : 0
+            expected[key] = totals
+        }
+        expected = expected.filter { $0.value != TokensAnswer.Totals() }
+        #expect(expected.values.contains { $0.charge > .zero })
+
+        let source = ArraySource(records)
+        let folder = TemporaryFolder()
+        let models = ReadModels(folder: folder.path, source: source)
+        try await models.start()
+        for name in Self.names { await models.wait(name, until: 2000, timeoutMilliseconds: 20_000) }
+        let seen = try await models.ask(TokensQuery(groups: TokensQuery.Dimension.allCases))
+        #expect(seen.position == 2000)
+        var found: [Key: TokensAnswer.Totals] = [:]
+        for row in seen.answer.rows {
+            let key = Key(
+                day: row.day, org: row.org, user: row.user, service: row.service, model: row.model,
+                provider: row.provider, keySource: row.keySource)
+            #expect(found.updateValue(row.totals, forKey: key) == nil)
+        }
+        #expect(found == expected)
+
+        // Calls of one org and one user, day by day.
+        for owner in [Owner.org("é"), .org("e\u{301}"), .user("u1")] {
+            for number in 0..<Int32(RandomLog.days) {
+                let day = Day(number: RandomLog.firstDay.number + number)
+                let calls = entries.values.filter { entry in
+                    let owners = [entry.call.org.map { Owner.org($0) }, entry.call.user.map { Owner.user($0) }]
+                    return entry.isCall && entry.time.day == day && owners.contains(owner)
+                }
+                let answer = try await models.ask(CallsQuery(owner: owner, span: .day(day), now: .latest)).answer
+                for status in Call.Status.allCases {
+                    #expect(
+                        answer.byStatus.first { $0.status == status }?.count
+                            == Int64(calls.count { $0.call.status == status }))
+                }
+                for keySource in Call.KeySource.allCases {
+                    #expect(
+                        answer.byKeySource.first { $0.keySource == keySource }?.count
+                            == Int64(
+                                calls.count {
+                                    $0.call.keySource == keySource
+                                        && ($0.call.status == .success || $0.call.hasUsage)
+                                }))
+                }
+            }
+        }
+        await models.stop()
+    }
+
+    @Test func `a call that is voided leaves no row and no trace in the digest`() throws {
+        let source = ArraySource()
+        let call = Call(org: "o", provider: "p", model: "m", operation: .chat, status: .success)
+        source.append(.call(call), at: RandomLog.firstDay.start, id: "a")
+        let before = try Calls.refold(source, through: 1)
+        source.append(.call(call), at: RandomLog.firstDay.start, id: "b")
+        #expect(try Calls.refold(source, through: 2) != before)
+        source.append(.callVoided(CallVoided(source: "test", id: "b", reason: "r")))
+        var fold = Calls()
+        let sink = MemorySink()
+        for record in source.records { try fold.apply(record, log: source) }
+        try fold.flush(into: sink)
+        var expected = RowDigester(before)
+        expected.add(Calls.tables[2], key: [2], values: [0])
+        #expect(sink.digest == expected.digest)
+    }
+
+    @Test func `a sum that does not fit is an error and not a number`() throws {
+        let table = Table("t", tag: 1, kind: .sums, keys: [.integer("k")], values: [.integer("v")])
+        let folder = TemporaryFolder()
+        let database = try Database(path: folder.path + "/t.sqlite", mode: .readWrite)
+        try database.run(script: "CREATE TABLE t (k INTEGER PRIMARY KEY, v INTEGER NOT NULL) STRICT")
+        for sink in [MemorySink(), DatabaseSink(database, digest: MultisetDigest())] as [any RowSink] {
+            try sink.add([SumRow(key: [1], sums: [Int64.max])], to: table)
+            #expect(throws: (any Error).self) { try sink.add([SumRow(key: [1], sums: [1])], to: table) }
+        }
+    }
+}
