@@ -6,7 +6,8 @@ private let arrows: [String: Set<String>] = [
         "API", "Server", "Engine", "Projections", "EventLog", "Platform", "Billing", "Formats", "JSON", "HTTP",
     ],
     "API": [
-        "HTTP", "JSON", "Billing", "Formats", "Records", "Engine", "Projections", "Schemas", "Hashing", "Platform",
+        "HTTP", "JSON", "Billing", "Formats", "Records", "Engine", "Projections", "EventLog", "Schemas", "Hashing",
+        "Platform",
     ],
     "Projections": ["Billing", "Records", "EventLog", "SQLite", "Schemas", "Hashing", "Platform"],
     "Engine": ["Billing", "Records", "EventLog", "Hashing", "Platform"],
@@ -15,9 +16,10 @@ private let arrows: [String: Set<String>] = [
     "SQLite": ["CSQLite"],
     "Platform": ["CLinux"],
     "Records": ["Billing", "Hashing"],
-    "Formats": ["Billing", "JSON", "Hashing"],
+    "Formats": ["Billing", "JSON", "Hashing", "Records"],
     "Hashing": ["CHashing"],
-    "HTTP": [],
+    // One atomic flag, which sees that a piece of a streamed body is given once.
+    "HTTP": ["Synchronization"],
     "JSON": [],
     "Billing": [],
     "CLinux": [],

