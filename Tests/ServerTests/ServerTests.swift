@@ -73,7 +73,8 @@ import Testing
         try withServer { server, _ in
             let client = Client(port: server.port)
             let answer = client.ask(
-                "POST /c HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: 1\r\n\r\n")
+                "POST /c HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
+                    + "3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: 1\r\n\r\n")
             #expect(answer?.body == "post /c abcde")
             #expect(client.ask(get("/next"))?.body == "get /next ")
         }
@@ -106,7 +107,8 @@ import Testing
     @Test func `a body over the limit is refused before it is read`() throws {
         try withServer { server, handler in
             let client = Client(port: server.port)
-            let answer = client.ask("POST /x HTTP/1.1\r\nHost: t\r\nContent-Length: \(TestHandler.bodyBytesMax + 1)\r\n\r\n")
+            let length = TestHandler.bodyBytesMax + 1
+            let answer = client.ask("POST /x HTTP/1.1\r\nHost: t\r\nContent-Length: \(length)\r\n\r\n")
             #expect(answer?.status == 413)
             #expect(answer?.header("Connection") == "close")
             #expect(answer?.header("Content-Type") == "application/problem+json")
@@ -168,7 +170,9 @@ import Testing
                 client.send(get("/held"))
                 let all = handler.takeHeld(1)
                 client.close()
-                for (_, responder) in all { responder.send(Response(status: 200, body: [UInt8](repeating: 1, count: 1 << 20))) }
+                for (_, responder) in all {
+                    responder.send(Response(status: 200, body: [UInt8](repeating: 1, count: 1 << 20)))
+                }
             }
             #expect(other.ask(get("/x"))?.status == 200)
             #expect(server.eventually { $0.connectionsOpen == 1 })
@@ -279,19 +283,22 @@ import Testing
     @Test func `an address in use or not numeric is said`() throws {
         try withServer { server, _ in
             let taken = Server(
-                configuration: ServerConfiguration(listen: [.tcp(host: "127.0.0.1", port: server.port)]), handler: TestHandler())
+                configuration: ServerConfiguration(listen: [.tcp(host: "127.0.0.1", port: server.port)]),
+                handler: TestHandler())
             let error = #expect(throws: ServerError.self) { try taken.start() }
             #expect(error?.description.contains("127.0.0.1:\(server.port)") == true)
-            let named = Server(configuration: ServerConfiguration(listen: [.tcp(host: "a.example", port: 1)]), handler: TestHandler())
+            let named = Server(
+                configuration: ServerConfiguration(listen: [.tcp(host: "a.example", port: 1)]), handler: TestHandler())
             #expect(throws: ServerError.addressInvalid(.tcp(host: "a.example", port: 1))) { try named.start() }
         }
     }
 
-    @Test(arguments: [
-        ("127.0.0.1:8787", .tcp(host: "127.0.0.1", port: 8787)), ("[::1]:0", .tcp(host: "::1", port: 0)),
-        ("localhost:1", .tcp(host: "localhost", port: 1)), ("::1:80", nil), ("127.0.0.1", nil), (":80", nil),
-        ("a:65536", nil), ("a:+1", nil), ("a:", nil), ("", nil),
-    ] as [(String, ListenAddress?)])
+    @Test(
+        arguments: [
+            ("127.0.0.1:8787", .tcp(host: "127.0.0.1", port: 8787)), ("[::1]:0", .tcp(host: "::1", port: 0)),
+            ("localhost:1", .tcp(host: "localhost", port: 1)), ("::1:80", nil), ("127.0.0.1", nil), (":80", nil),
+            ("a:65536", nil), ("a:+1", nil), ("a:", nil), ("", nil),
+        ] as [(String, ListenAddress?)])
     func `an address is host and port`(_ text: String, _ address: ListenAddress?) {
         #expect(ListenAddress(text) == address)
     }

@@ -29,7 +29,8 @@ final class TestHandler: RequestHandler {
         case "turn":
             gathered.withLock { $0.append((request, responder)) }
         case "big":
-            responder.send(Response(status: 200, contentType: "text/plain", body: [UInt8](repeating: 0x62, count: 8 << 20)))
+            responder.send(
+                Response(status: 200, contentType: "text/plain", body: [UInt8](repeating: 0x62, count: 8 << 20)))
         case "stream":
             responder.send(Response(status: 200, body: .chunks(pieces(5, onThread: request.query.isEmpty))))
         case "broken":
@@ -60,7 +61,8 @@ final class TestHandler: RequestHandler {
     static func echo(_ request: Request, _ extra: String? = nil) -> Response {
         let text = "\(request.method) \(request.target) \(String(decoding: request.body, as: UTF8.self))"
         return Response(
-            status: 200, contentType: "text/plain", headers: extra.map { [("X-Extra", $0)] } ?? [], body: Array(text.utf8))
+            status: 200, contentType: "text/plain", headers: extra.map { [("X-Extra", $0)] } ?? [],
+            body: Array(text.utf8))
     }
 
     private func pieces(_ count: Int, onThread: Bool) -> @Sendable (ChunkSink) -> Void {
