@@ -44,6 +44,35 @@ import Testing
         }
     }
 
+    @Test func `clients on several threads and answers from others all meet`() throws {
+        try withServer { server, handler in
+            let port = server.port
+            let wrong = Lock(0)
+            let clients = (0..<4).map { number in
+                Thread(name: "client \(number)") {
+                    for index in 0..<50 {
+                        let client = Client(port: port)
+                        let paths = ["/thread", "/held", "/now", "/stream", "/turn"]
+                        client.send(paths.map { post($0, "\(number) \(index)") }.joined())
+                        for path in paths {
+                            let body = client.answer()?.body
+                            let isRight =
+                                path == "/stream" ? body?.hasSuffix("piece 5\n") : body?.hasSuffix("\(number) \(index)")
+                            if isRight != true { wrong.withLock { $0 += 1 } }
+                        }
+                    }
+                }
+            }
+            for _ in 0..<200 {
+                let all = handler.held.wait(milliseconds: 5000) { $0.isEmpty ? nil : $0.removeFirst() }
+                guard let (request, responder) = all else { break }
+                responder.send(TestHandler.echo(request))
+            }
+            for client in clients { client.join() }
+            #expect(wrong.withLock { $0 } == 0)
+        }
+    }
+
     @Test func `many pipelined requests of a flood are all answered`() throws {
         try withServer { server, _ in
             let client = Client(port: server.port)
