@@ -1,7 +1,9 @@
 import Glibc
 
 /// A plain client on a blocking socket. Every wait ends after five seconds, so that a defect is a failure, not a hang.
-final class Client {
+///
+/// `@unchecked Sendable`: a test may send on one thread while it reads on another; they share only the descriptor.
+final class Client: @unchecked Sendable {
     private(set) var fd: Int32
     private var buffer: [UInt8] = []
 

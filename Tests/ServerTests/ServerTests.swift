@@ -89,12 +89,21 @@ import Testing
     @Test func `more pipelined bytes than are kept push back and arrive in the end`() throws {
         try withServer { server, handler in
             let client = Client(port: server.port)
+            let other = Client(port: server.port)
             let body = String(repeating: "b", count: 100_000)
-            client.send(get("/held") + post("/len", body) + get("/last"))
-            for (request, responder) in handler.takeHeld(1) { responder.send(TestHandler.echo(request)) }
+            let sender = Thread(name: "sender") {
+                client.send(get("/held") + String(repeating: post("/len", body), count: 100) + get("/last"))
+            }
+            let all = handler.takeHeld(1)
+            #expect(server.eventually { $0.bytesIn >= 65536 })
+            // Enough turns for the loop to have read on, if it did not wait for the answer.
+            for _ in 0..<100 { #expect(other.ask(get("/"))?.status == 200) }
+            #expect(server.statistics().bytesIn < 3 * 65536)
+            for (request, responder) in all { responder.send(TestHandler.echo(request)) }
             #expect(client.answer()?.body == "get /held ")
-            #expect(client.answer()?.body.utf8.count == 100_010)
+            for _ in 0..<100 { #expect(client.answer()?.body.utf8.count == 100_010) }
             #expect(client.answer()?.body == "get /last ")
+            sender.join()
         }
     }
 
