@@ -89,9 +89,13 @@ import Testing
                     if index % 3 > 1 { _ = client.answer() }
                 }
                 precondition(server.eventually { $0.connectionsAccepted == 1000 && $0.connectionsOpen == 0 })
-                precondition(descriptorCount() == before, "\(descriptorCount()) descriptors, before \(before)")
+                // Not to the last one: the test harness opens some of its own meanwhile (seen: 1).
+                precondition(descriptorCount() < before + 10, "\(descriptorCount()) descriptors, before \(before)")
             }
-            precondition(descriptorCount() == outside, "\(descriptorCount()) descriptors, before \(outside)")
+            for _ in 0..<30 {
+                try withServer { server, _ in _ = Client(port: server.port).ask(get("/x")) }
+            }
+            precondition(descriptorCount() < outside + 10, "\(descriptorCount()) descriptors, before \(outside)")
         }
     }
 
