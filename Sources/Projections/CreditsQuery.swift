@@ -1,4 +1,5 @@
 public import Billing
+internal import SQLite
 
 /// What an owner has: his lots, sums and, for an org, allocations.
 public struct CreditsQuery: Query {

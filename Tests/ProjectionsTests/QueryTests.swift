@@ -34,7 +34,7 @@ private actor Writer {
     private func answering<Answer>(
         _ source: some RecordSource, _ body: (ReadModels) async throws -> Answer
     ) async throws -> Answer {
-        let models = ReadModels(folder: folder.path, source: source)
+        let models = ReadModels(folder: folder.path, source: source, projections: [Calls.self, Tokens.self])
         try await models.start()
         for name in ["calls", "tokens"] {
             #expect(await models.wait(name, until: source.highWater, timeoutMilliseconds: 10_000) == source.highWater)
@@ -239,7 +239,7 @@ private actor Writer {
             [1, 2] + records.filter { $0.position % 2 == 0 }
                 .filter { RecordCodec.keyHash(source: $0.event.source, id: $0.event.id) == hash }.map(\.position)
         }
-        let models = ReadModels(folder: folder.path, source: source)
+        let models = ReadModels(folder: folder.path, source: source, projections: [Calls.self, Tokens.self])
         try await models.start()
         let writer = Writer(log)
         var next = 0
