@@ -17,6 +17,8 @@ import Testing
         }
     }
 
+    static let sent = #"{"event":{"transaction_id":"t","external_subscription_id":"s","#
+
     struct Row: Sendable {
         var model: String
         var cost: String?
@@ -158,7 +160,7 @@ import Testing
     {
         let named = provider.map { ",\"provider\":\"\($0)\"" } ?? ""
         let item = try event(
-            #"{"event":{"transaction_id":"t","external_subscription_id":"s","code":"\#(code)","properties":{"value":\#(value),"model":"m","api":"\#(api)"\#(named)}}}"#
+            sent + #""code":"\#(code)","properties":{"value":\#(value),"model":"m","api":"\#(api)"\#(named)}}}"#
         )
         return try fact(item).1
     }
@@ -227,7 +229,7 @@ import Testing
         throws
     {
         let item = try Self.event(
-            #"{"event":{"transaction_id":"t","external_subscription_id":"s","code":"\#(code)","properties":{\#(properties)}}}"#
+            Self.sent + #""code":"\#(code)","properties":{\#(properties)}}}"#
         )
         guard case .parked(let parked) = item.outcome else {
             Issue.record("\(item)")
@@ -244,7 +246,7 @@ import Testing
     ])
     func `timestamps are unix seconds`(written: String, seconds: String?) throws {
         let item = try Self.event(
-            #"{"event":{"transaction_id":"t","external_subscription_id":"s","code":"llm_input_tokens","timestamp":\#(written),"properties":{"value":1}}}"#
+            Self.sent + #""code":"llm_input_tokens","timestamp":\#(written),"properties":{"value":1}}}"#
         )
         #expect(item.timestamp?.unixSeconds == seconds)
         #expect(try Self.fact(item).0.time?.unixSeconds == seconds)
@@ -311,14 +313,18 @@ import Testing
 
     @Test func `answers have Lago's shapes`() throws {
         let text =
-            #"{"event":{"transaction_id":"t1","external_subscription_id":"s1","code":"x","timestamp":"1795333925.32","precise_total_amount_cents":"12.3456","properties":{"a":1.50,"b":"c"}}}"#
+            Self.sent + #""code":"x","timestamp":"1795333925.32","precise_total_amount_cents":"12.3456","#
+            + #""properties":{"a":1.50,"b":"c"}}}"#
         let item = try Self.event(text)
         let received = Timestamp(rfc3339: "2026-11-22T08:00:00Z")!
         let one = String(decoding: LagoAnswer.stored(item, recordedAt: received).body, as: UTF8.self)
         let id = item.lagoID
         #expect(
             one
-                == #"{"event":{"lago_id":"\#(id)","transaction_id":"t1","lago_customer_id":null,"code":"x","timestamp":"2026-11-22T07:52:05.320Z","precise_total_amount_cents":"12.3456","properties":{"a":1.50,"b":"c"},"lago_subscription_id":null,"external_subscription_id":"s1","created_at":"2026-11-22T08:00:00.000Z"}}"#
+                == #"{"event":{"lago_id":"\#(id)","transaction_id":"t","lago_customer_id":null,"code":"x","#
+                + #""timestamp":"2026-11-22T07:52:05.320Z","precise_total_amount_cents":"12.3456","#
+                + #""properties":{"a":1.50,"b":"c"},"lago_subscription_id":null,"external_subscription_id":"s","#
+                + #""created_at":"2026-11-22T08:00:00.000Z"}}"#
         )
         #expect(id.utf8.count == 36 && Array(id)[14] == "8" && "89ab".contains(Array(id)[19]))
         #expect(try Self.event(text).lagoID == id)
@@ -374,7 +380,8 @@ import Testing
     @Test func `CloudEvents of another shape are parked, each alone`() throws {
         let good = String(decoding: Capture.of("litellm_openmeter", "mock_async")[0].body, as: UTF8.self)
         let body =
-            "[\(good),null,3,\(good.replacing("\"1.0\"", with: "\"0.3\"")),\(good.replacing("\"id\"", with: "\"no\"")),\(good.replacing("\"subject\"", with: "\"no\"")),"
+            "[\(good),null,3,\(good.replacing("\"1.0\"", with: "\"0.3\"")),\(good.replacing("\"id\"", with: "\"no\"")),"
+            + "\(good.replacing("\"subject\"", with: "\"no\"")),"
             + "\(good.replacing("\"data\"", with: "\"no\"")),\(good.replacing("07:52", with: "7:52"))]"
         let items = try OpenMeterFormat.parse(body: Array(body.utf8), defaultOrg: nil, itemsMax: 8)
         let codes = items.map { item in
