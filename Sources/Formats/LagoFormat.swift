@@ -1,8 +1,8 @@
 internal import Billing
 internal import JSON
 
-/// Lago's ingest API: `{"event": {...}}` and `{"events": [...]}` (Lago's OpenAPI 1.51, LiteLLM's `lago` callback, Lago's
-/// own LLM client). What the owner is, admission finds behind `Call.subscription`.
+/// Lago's ingest API: `{"event": {...}}` and `{"events": [...]}` (Lago's OpenAPI 1.51, LiteLLM's `lago` callback,
+/// Lago's own LLM client). Who the owner is, admission finds behind `Call.subscription`.
 ///
 /// LiteLLM's properties (`model` with `response_cost` or token counts) are an `llm.call`, whatever the code's name. A
 /// metric code of Lago's LLM client is an `llm.usage` (see `LagoMetric`). Other codes are parked, and answered as Lago
@@ -87,7 +87,9 @@ public enum LagoFormat {
     /// Unix seconds: an integer, a float or a numeric string. ISO 8601 is an error, as in Lago.
     private static func time(_ scalar: Scalar) -> (Timestamp?, isValid: Bool) {
         guard !scalar.isAbsent else { return (nil, true) }
-        guard let text = scalar.written, let time = Timestamp(unixSeconds: Array(text.utf8)) else { return (nil, false) }
+        guard let text = scalar.written, let time = Timestamp(unixSeconds: Array(text.utf8)) else {
+            return (nil, false)
+        }
         return (time, true)
     }
 
@@ -104,7 +106,8 @@ public enum LagoFormat {
                 call.attributes = [Attribute(name: Name(checked: attributeOfCode), value: code.text)]
                 fact = .call(call)
             } else {
-                throw Parked(code: "unknown_code", field: "code", detail: "is neither a call of LiteLLM nor an LLM metric")
+                throw Parked(
+                    code: "unknown_code", field: "code", detail: "is neither a call of LiteLLM nor an LLM metric")
             }
             return .event(Event(source: source, id: id, time: item.timestamp, fact: fact))
         } catch {

@@ -8,8 +8,9 @@ internal import JSON
 /// - `llm_input_tokens` and `llm_output_tokens` are totals, and counted.
 /// - Cached, cache-creation and reasoning tokens come beside the total for some providers and inside of it for others.
 ///   The client leaves the provider's numbers as they are, and so the convention follows from `provider` and `api`, as
-///   measured by the client's authors: inside for openai, gemini, workers-ai, mistral and the surfaces databricks_gateway
-///   and ramp_router (reasoning: not for gemini and mistral); beside for all others, such as anthropic and bedrock.
+///   measured by the client's authors: inside for openai, gemini, workers-ai, mistral and the surfaces
+///   databricks_gateway and ramp_router (reasoning: not for gemini and mistral); beside for all others, such as
+///   anthropic and bedrock.
 ///   Beside: the event carries the number as the total and as its subset, so that the sum of the call's events is
 ///   inclusive, as everywhere here. Inside: the total has them already. Counting them again would bill tokens twice,
 ///   and a subset without its total is no valid usage; so the number is kept as an attribute and adds no tokens. Such

@@ -108,9 +108,9 @@ struct LiteLLMItem {
         return failed
     }
 
-    /// The idempotency id: SHA-256 over what tells two calls, a call's tries, and a cache's answers apart, and stays the
-    /// same when LiteLLM sends the item again. `litellm_call_id` alone would not do: the client may set it, and a failed
-    /// try shares it with its fallback.
+    /// The idempotency id: SHA-256 over what tells two calls, a call's tries, and a cache's answers apart, and stays
+    /// the same when LiteLLM sends the item again. `litellm_call_id` alone would not do: the client may set it, and a
+    /// failed try shares it with its fallback.
     var idempotencyID: String {
         var hash = SHA256()
         let parts = [id, callID, callType, status, startTime, endTime, modelID, model]

@@ -91,8 +91,8 @@ struct LiteLLMSplit {
     }
 
     /// Where the broken item that starts at `start` ends: the comma or bracket that follows it. Nil when quotes and
-    /// brackets do not add up. Outside of strings a backslash is taken as a sign that quotes went wrong, so that no text
-    /// of a prompt, whose quotes are always escaped, can come to be read as an item.
+    /// brackets do not add up. Outside of strings a backslash is taken as a sign that quotes went wrong, so that no
+    /// text of a prompt, whose quotes are always escaped, can come to be read as an item.
     private func endOfBroken(_ start: Int) -> Int? {
         var index = start
         var open: [UInt8] = []

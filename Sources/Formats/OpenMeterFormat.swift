@@ -6,7 +6,8 @@ internal import JSON
 public enum OpenMeterFormat {
     static let mediaTypes = ["application/cloudevents+json", "application/cloudevents-batch+json"]
 
-    /// Whether a body on the shared path is CloudEvents: by its content type, or by a `specversion` in its first object.
+    /// Whether a body on the shared path is CloudEvents: by its content type, or by a `specversion` in its first
+    /// object.
     public static func recognizes(contentType: String?, body: [UInt8]) -> Bool {
         if let contentType {
             let type = contentType.utf8.prefix { $0 != 0x3B && $0 != 0x20 }
@@ -39,7 +40,8 @@ public enum OpenMeterFormat {
         do {
             document = try JSONValue.parse(body)
         } catch {
-            throw BodyError(code: "invalid_json", detail: "The body is not JSON: \(error.clause).", offset: error.offset)
+            throw BodyError(
+                code: "invalid_json", detail: "The body is not JSON: \(error.clause).", offset: error.offset)
         }
         let values: [JSONValue]
         switch document {
@@ -94,7 +96,8 @@ public enum OpenMeterFormat {
 
     private static func facts(_ value: JSONValue) -> [Parked.Fact] {
         let all: [(String, JSONValue?)] = [
-            ("id", value["id"]), ("source", value["source"]), ("subscription", value["subject"]), ("model", value["data"]?["model"]),
+            ("id", value["id"]), ("source", value["source"]), ("subscription", value["subject"]),
+            ("model", value["data"]?["model"]),
         ]
         return all.compactMap { name, value in
             guard let text = Scalar(value).written, Name(text) != nil else { return nil }

@@ -190,7 +190,7 @@ public struct JSONReader: Sendable {
 }
 
 extension JSONReader {
-    /// The pointer lives for one call only. `bytes` is copied out first (a retain), so that `self` may be changed inside.
+    /// The pointer lives for one call only. `bytes` is copied out first (a retain), so that `self` may change inside.
     @inline(__always)
     private mutating func withScan<R>(
         _ body: (Scan, inout JSONReader) throws(JSONError) -> R

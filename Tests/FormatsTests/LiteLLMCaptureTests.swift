@@ -33,7 +33,8 @@ import Testing
     /// The rows of the SDK, whose keys, users and teams were user-0..., team-0...
     static let rows: [Row] = [
         Row(
-            label: "mock_async", items: 4, keys: 4, model: "gpt-4o-mini", cost: "0.0000135", usage: small, org: "org-1"),
+            label: "mock_async", items: 4, keys: 4, model: "gpt-4o-mini", cost: "0.0000135", usage: small,
+            org: "org-1"),
         Row(
             label: "mock_async_claude", items: 2, keys: 2, model: "claude-sonnet-4-5-20250929", cost: "0.00033",
             usage: small, provider: "anthropic", org: "org-1"),
@@ -262,7 +263,7 @@ import Testing
         let event = try Self.events("proxy_chat")[0]
         #expect(event.time?.rfc3339 == "2026-11-22T08:01:59.805458Z")
         #expect(try Self.call(event).latencyMilliseconds == 30)
-        // sha256sum of "chatcmpl-9ca7...|51a0...|acompletion|success|1795334519.775265|1795334519.805458|dep-fast-1|openai/gpt-4o-mini"
+        // What sha256sum says of the eight parts, "|" between them.
         #expect(event.id.text == "llg1:1a03cd96ace821e22bce16ee0a9055c6b8a4d25013f394b9b4180a3f5939f041")
     }
 }

@@ -160,12 +160,13 @@ import Testing
     }
 
     @Test func `attributes are the key's first, sorted, at most thirty-two, and only sound strings`() throws {
+        let long = String(repeating: "x", count: 1025)
         let bound = (0..<20).map { "\"k\(10 + $0)\":\"v\"" }.joined(separator: ",")
         let client = (0..<20).map { "\"c\(10 + $0)\":\"v\"" }.joined(separator: ",")
         var call = try Self.call(
             Self.item(metadata: [
                 "user_api_key_auth_metadata":
-                    "{\(bound),\"n\":1,\"ctl\":\"a\\tb\",\"long\":\"\(String(repeating: "x", count: 1025))\",\"key_source\":\"byok\"}",
+                    "{\(bound),\"n\":1,\"ctl\":\"a\\tb\",\"long\":\"\(long)\",\"key_source\":\"byok\"}",
                 "spend_logs_metadata": "{\(client)}",
             ]))
         #expect(call.keySource == .byok)
