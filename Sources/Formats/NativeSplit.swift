@@ -1,6 +1,6 @@
 /// Where things are in a body that is JSON but for a name given twice. The strict reader stops there; so that one such
-/// event does not take the others of its request with it, the events are then found by their brackets alone, and each is
-/// read strictly by itself.
+/// event does not take the others of its request with it, the events are then found by their brackets alone, and each
+/// is read strictly by itself.
 enum NativeSplit {
     /// The ranges of the elements of the array that is the body; nil when the brackets do not match.
     static func elements(of body: [UInt8]) -> [Range<Int>]? {
