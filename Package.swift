@@ -74,6 +74,9 @@ let package = Package(
                 .embedInCode("readmodel.sql"),
                 .embedInCode("calls.sql"),
                 .embedInCode("tokens.sql"),
+                .embedInCode("book.sql"),
+                .embedInCode("credits.sql"),
+                .embedInCode("lago.sql"),
                 .embedInCode("openapi.json"),
             ],
             swiftSettings: settings),
@@ -105,6 +108,5 @@ let package = Package(
         tests("Server", uses: ["Server", "HTTP", "Platform"]),
         tests("API", uses: ["API", "Engine", "Projections", "EventLog", "Records", "HTTP", "JSON", "Billing", "Formats", "Schemas", "Platform"]),
         tests("Tidy", uses: []),
-        tests("Daemon", uses: ["Platform"]),
     ]
 )

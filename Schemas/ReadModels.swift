@@ -6,4 +6,8 @@ public enum Schema {
     public static var tokens: [UInt8] { PackageResources.tokens_sql }
     /// What `GET /openapi.json` answers.
     public static var openapi: [UInt8] { PackageResources.openapi_json }
+    /// A ledger in rows: for the read models that fold one.
+    public static var book: [UInt8] { PackageResources.book_sql }
+    public static var credits: [UInt8] { PackageResources.credits_sql }
+    public static var lago: [UInt8] { PackageResources.lago_sql }
 }

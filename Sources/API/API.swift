@@ -152,7 +152,7 @@ public final class API: Sendable {
         case .postLiteLLM: postLiteLLM(request, key: key, answer: answer)
         case .postLagoEvent: postLago(request, batch: false, key: key, answer: answer)
         case .postLagoBatch: postLago(request, batch: true, key: key, answer: answer)
-        case .closeLagoWindows: closeLagoWindows(answer: answer)
+        case .closeLagoWindows: closeLagoWindows(key: key, answer: answer)
         default:
             Task { answer(await query(request, resolved, key: key)) }
         }

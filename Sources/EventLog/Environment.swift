@@ -94,6 +94,16 @@ final class Environment: @unchecked Sendable {
         return (info.me_last_pgno + 1) * Int(statistics.ms_psize)
     }
 
+    /// Makes the file at least as long, with zeros.
+    func extendFile(to size: Int) throws(LogError) {
+        var number: Int32 = -1
+        try check(mdb_env_get_fd(handle, &number), "mdb_env_get_fd")
+        var status = stat()
+        guard fstat(number, &status) == 0, status.st_size >= size || ftruncate(number, size) == 0 else {
+            throw .file(operation: "ftruncate", path: folder, code: errno)
+        }
+    }
+
     func bytesUsed() throws(LogError) -> Int { try Environment.bytesUsed(handle) }
 
     func mapBytes() throws(LogError) -> Int {

@@ -107,6 +107,7 @@ public final class EventLog: @unchecked Sendable {
         lastHash = tail.hash
         prezero = try mode == .readWrite && prezeroBytes > 0
             ? Prezero(environment, bytesMax: prezeroBytes) : nil
+        prezero?.start()
     }
 
     deinit { prezero?.stop() }
@@ -213,7 +214,10 @@ public final class EventLog: @unchecked Sendable {
         let first = highWater + 1
         let hash = seal(first, records.count, hashes, recordedAt)
         let size = Frame.size(count: ends.count, payload: records.count)
-        if let error = prezero?.reserve(size) { throw fail(.commitFailed(code: error, operation: "fsync ahead")) }
+        if let prezero {
+            let code = prezero.reserve(size, used: try environment.bytesUsed())
+            if let code { throw fail(.commitFailed(code: code, operation: "fsync ahead of the log")) }
+        }
         do throws(LogError) {
             let transaction = try WriteTransaction(environment)
             let writer = FrameWriter(firstPosition: first, recordedAt: recordedAt, previousHash: lastHash)
@@ -226,7 +230,7 @@ public final class EventLog: @unchecked Sendable {
         } catch {
             throw fail(error)
         }
-        prezero?.committed()
+        try committed()
         lastHash = hash
         lastRecordedAtCell.store(recordedAt, ordering: .releasing)
         let last = highWater + UInt64(ends.count)
@@ -256,6 +260,14 @@ public final class EventLog: @unchecked Sendable {
             if countdown == 1 { return code }
         }
         return transaction.commitCode()
+    }
+
+    /// LMDB does not write a page that was taken and given back within one transaction: when that was the last one, the
+    /// file ends before the pages that count as used. The next open must not take that for a lost end.
+    private func committed() throws(LogError) {
+        let used = try environment.bytesUsed()
+        prezero?.committed(used: used)
+        try environment.extendFile(to: used)
     }
 
     /// Sorts an error of an append: full, with nothing changed, or the end of this log object.

@@ -51,8 +51,8 @@ public enum NativeFormat {
     /// - Parameters:
     ///   - eventsMax: more items than this are a `BodyError`.
     ///   - defaultOrg: the org of calls that name no owner.
-    ///   - allowDaemonTypes: takes what `write` gives for every event of a log, for `import`; else the daemon's own types
-    ///     are refused.
+    ///   - allowDaemonTypes: takes what `write` gives for every event of a log, for `import`; else the daemon's own
+    ///     types are refused.
     ///   - isNDJSON: the sender said that it is NDJSON: then one line is a batch of one.
     public static func parse(
         body: [UInt8], eventsMax: Int, defaultOrg: Name? = nil, allowDaemonTypes: Bool = false, isNDJSON: Bool = false

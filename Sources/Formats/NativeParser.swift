@@ -6,7 +6,7 @@ internal import JSON
 struct NativeParser {
     struct Options {
         var defaultOrg: Name?
-        /// Takes all that a log can hold: the daemon's own types, subscriptions with what was found behind them, long texts.
+        /// Takes all that a log can hold: the daemon's own types, subscriptions beside the owner, long texts.
         var isImport: Bool
     }
 
@@ -201,7 +201,9 @@ struct NativeParser {
         return money
     }
 
-    mutating func choice<Value: Sendable>(_ field: StaticString, _ choices: Choices<Value>) throws(JSONError) -> Value? {
+    mutating func choice<Value: Sendable>(
+        _ field: StaticString, _ choices: Choices<Value>
+    ) throws(JSONError) -> Value? {
         guard let text = try string(field) else { return nil }
         if let value = choices[text] { return value }
         note("invalid_value", "\(field)", "must be one of \(choices.list)")

@@ -2,7 +2,9 @@
 public struct RequestHead: Sendable {
     /// How the end of the body is told (RFC 9112 section 6.3).
     public enum Framing: Hashable, Sendable {
-        case none, length(Int), chunked
+        case none
+        case length(Int)
+        case chunked
     }
 
     /// A header: where its name and its value (without surrounding space) are.

@@ -1,11 +1,11 @@
 import Glibc
 
 /// An open file descriptor that closes itself. Opened with O_CLOEXEC always.
-struct Descriptor: ~Copyable {
-    let number: Int32
-    let path: String
+package struct Descriptor: ~Copyable {
+    package let number: Int32
+    package let path: String
 
-    init(path: String, flags: Int32, mode: UInt32 = File.privateMode) throws(FileError) {
+    package init(path: String, flags: Int32, mode: UInt32 = File.privateMode) throws(FileError) {
         switch retrying({ Int(open(path, flags | O_CLOEXEC, mode)) }) {
         case .success(let number): self.number = Int32(number)
         case .failure(let error): throw FileError(operation: "open", path: path, code: error.code)

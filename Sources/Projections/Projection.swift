@@ -76,5 +76,5 @@ enum Refold {
     static let chunkRecords = 10_000
     static let chunkBytes = 8 << 20
     /// Folds gather rows between flushes: bounded by this many records.
-    static let flushRecords: UInt64 = 1_000_000
+    static let flushRecords: UInt64 = 100_000
 }

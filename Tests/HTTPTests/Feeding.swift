@@ -43,8 +43,9 @@ func read(_ pieces: [[UInt8]], bodyBytesMax: Int = 1000, limits: RequestParser.L
 
 func short(_ request: Request) -> String {
     let query = request.query.map { "\($0.name)=\($0.value)" }.joined(separator: "&")
+    let body = request.body.isEmpty ? "" : " {\(String(decoding: request.body, as: UTF8.self))}"
     return "\(request.head.methodName) /\(request.pathSegments.joined(separator: "|"))"
-        + (query.isEmpty ? "" : " [\(query)]") + (request.body.isEmpty ? "" : " {\(String(decoding: request.body, as: UTF8.self))}")
+        + (query.isEmpty ? "" : " [\(query)]") + body
         + (request.head.keepAlive ? "" : " close")
 }
 

@@ -43,10 +43,12 @@ import Testing
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0003\r\n\r\nabc",
             "POST / {abc}", "9110 8.6 leading zeros are digits"),
         Good(
-            "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n3\r\nabc\r\n0000A;x=\"y\"\r\n0123456789\r\n0\r\n\r\n",
+            "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n"
+                + "3\r\nabc\r\n0000A;x=\"y\"\r\n0123456789\r\n0\r\n\r\n",
             "PUT / {abc0123456789}", "9112 7.1 chunks"),
         Good(
-            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n\r\r\n1;a;b=c\r\n\n\r\n0\r\nX-Sum: 1\r\nY:\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                + "1\r\n\r\r\n1;a;b=c\r\n\n\r\n0\r\nX-Sum: 1\r\nY:\r\n\r\n",
             "POST / {\r\n}", "9112 7.1.2 trailers dropped, CR LF as data"),
         Good(
             "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -246,7 +248,8 @@ import Testing
         var parser = RequestParser()
         var consumed = 0
         let input = bytes(
-            "POST /a%20b?x=1 HTTP/1.1\r\nHost: h\r\nX-Key: one\r\nx-key: two\r\nExpect: 100-Continue\r\nContent-Length: 1\r\n\r\n")
+            "POST /a%20b?x=1 HTTP/1.1\r\nHost: h\r\nX-Key: one\r\nx-key: two\r\nExpect: 100-Continue\r\n"
+                + "Content-Length: 1\r\n\r\n")
         guard case .head(let head) = parser.next(input.span, consumed: &consumed) else {
             Issue.record("no head")
             return

@@ -20,7 +20,7 @@ import Testing
         var pace = ProjectorPace()
         pace.batchRecords = batch
         let models = ReadModels(
-            folder: folder.path, source: source, projections: ReadModels.all, runners: 1, pace: pace)
+            folder: folder.path, source: source, projections: [Calls.self, Tokens.self], runners: 1, pace: pace)
         try await models.start()
         for name in Self.names {
             let seen = await models.wait(name, until: source.highWater, timeoutMilliseconds: 20_000)
@@ -135,7 +135,7 @@ import Testing
 
         let source = ArraySource(records)
         let folder = TemporaryFolder()
-        let models = ReadModels(folder: folder.path, source: source)
+        let models = ReadModels(folder: folder.path, source: source, projections: [Calls.self, Tokens.self])
         try await models.start()
         for name in Self.names { await models.wait(name, until: 2000, timeoutMilliseconds: 20_000) }
         let seen = try await models.ask(TokensQuery(groups: TokensQuery.Dimension.allCases))

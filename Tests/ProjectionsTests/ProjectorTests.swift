@@ -18,7 +18,7 @@ import Testing
     private func models(_ source: ArraySource, _ change: (inout ProjectorPace) -> Void = { _ in }) -> ReadModels {
         var pace = ProjectorPace()
         change(&pace)
-        return ReadModels(folder: folder.path, source: source, projections: ReadModels.all, runners: 2, pace: pace)
+        return ReadModels(folder: folder.path, source: source, projections: [Calls.self, Tokens.self], runners: 2, pace: pace)
     }
 
     private func until(_ condition: () -> Bool) async throws {

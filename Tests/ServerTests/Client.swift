@@ -1,7 +1,9 @@
 import Glibc
 
 /// A plain client on a blocking socket. Every wait ends after five seconds, so that a defect is a failure, not a hang.
-final class Client {
+///
+/// `@unchecked Sendable`: a test may send on one thread while it reads on another; they share only the descriptor.
+final class Client: @unchecked Sendable {
     private(set) var fd: Int32
     private var buffer: [UInt8] = []
 
@@ -12,7 +14,9 @@ final class Client {
 
         func header(_ name: String) -> String? {
             for header in headers {
-                guard let colon = header.firstIndex(of: ":"), header[..<colon].lowercased() == name.lowercased() else { continue }
+                guard let colon = header.firstIndex(of: ":"), header[..<colon].lowercased() == name.lowercased() else {
+                    continue
+                }
                 return String(header[header.index(colon, offsetBy: 2)...])
             }
             return nil
@@ -77,7 +81,7 @@ final class Client {
         let bytes = Array(text.utf8)
         var start = 0
         while start < bytes.count {
-            let sent = bytes.withUnsafeBytes { Glibc.send(fd, $0.baseAddress! + start, bytes.count - start, Int32(MSG_NOSIGNAL)) }
+            let sent = bytes[start...].withUnsafeBytes { Glibc.send(fd, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
             if sent <= 0 { return false }
             start += sent
         }

@@ -66,7 +66,8 @@ import Testing
             #expect(answer?.header("Retry-After") == "1")
             let third = Client(port: server.port)
             let chunk = "c9\r\n" + String(repeating: "a", count: 201) + "\r\n"
-            #expect(third.ask("POST /x HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n\(chunk)")?.status == 503)
+            let head = "POST /x HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
+            #expect(third.ask(head + chunk)?.status == 503)
             #expect(Client(port: server.port).ask(post("/x", String(repeating: "a", count: 200)))?.status == 200)
             for (request, responder) in all { responder.send(TestHandler.echo(request)) }
             #expect(first.answer()?.status == 200)
@@ -88,9 +89,13 @@ import Testing
                     if index % 3 > 1 { _ = client.answer() }
                 }
                 precondition(server.eventually { $0.connectionsAccepted == 1000 && $0.connectionsOpen == 0 })
-                precondition(descriptorCount() == before, "\(descriptorCount()) descriptors, before \(before)")
+                // Not to the last one: the test harness opens some of its own meanwhile (seen: 1).
+                precondition(descriptorCount() < before + 10, "\(descriptorCount()) descriptors, before \(before)")
             }
-            precondition(descriptorCount() == outside, "\(descriptorCount()) descriptors, before \(outside)")
+            for _ in 0..<30 {
+                try withServer { server, _ in _ = Client(port: server.port).ask(get("/x")) }
+            }
+            precondition(descriptorCount() < outside + 10, "\(descriptorCount()) descriptors, before \(outside)")
         }
     }
 

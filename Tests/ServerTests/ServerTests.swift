@@ -44,6 +44,35 @@ import Testing
         }
     }
 
+    @Test func `clients on several threads and answers from others all meet`() throws {
+        try withServer { server, handler in
+            let port = server.port
+            let wrong = Lock(0)
+            let clients = (0..<4).map { number in
+                Thread(name: "client \(number)") {
+                    for index in 0..<50 {
+                        let client = Client(port: port)
+                        let paths = ["/thread", "/held", "/now", "/stream", "/turn"]
+                        client.send(paths.map { post($0, "\(number) \(index)") }.joined())
+                        for path in paths {
+                            let body = client.answer()?.body
+                            let isRight =
+                                path == "/stream" ? body?.hasSuffix("piece 5\n") : body?.hasSuffix("\(number) \(index)")
+                            if isRight != true { wrong.withLock { $0 += 1 } }
+                        }
+                    }
+                }
+            }
+            for _ in 0..<200 {
+                let all = handler.held.wait(milliseconds: 5000) { $0.isEmpty ? nil : $0.removeFirst() }
+                guard let (request, responder) = all else { break }
+                responder.send(TestHandler.echo(request))
+            }
+            for client in clients { client.join() }
+            #expect(wrong.withLock { $0 } == 0)
+        }
+    }
+
     @Test func `many pipelined requests of a flood are all answered`() throws {
         try withServer { server, _ in
             let client = Client(port: server.port)
@@ -60,12 +89,21 @@ import Testing
     @Test func `more pipelined bytes than are kept push back and arrive in the end`() throws {
         try withServer { server, handler in
             let client = Client(port: server.port)
+            let other = Client(port: server.port)
             let body = String(repeating: "b", count: 100_000)
-            client.send(get("/held") + post("/len", body) + get("/last"))
-            for (request, responder) in handler.takeHeld(1) { responder.send(TestHandler.echo(request)) }
+            let sender = Thread(name: "sender") {
+                client.send(get("/held") + String(repeating: post("/len", body), count: 100) + get("/last"))
+            }
+            let all = handler.takeHeld(1)
+            #expect(server.eventually { $0.bytesIn >= 65536 })
+            // Enough turns for the loop to have read on, if it did not wait for the answer.
+            for _ in 0..<100 { #expect(other.ask(get("/"))?.status == 200) }
+            #expect(server.statistics().bytesIn < 3 * 65536)
+            for (request, responder) in all { responder.send(TestHandler.echo(request)) }
             #expect(client.answer()?.body == "get /held ")
-            #expect(client.answer()?.body.utf8.count == 100_010)
+            for _ in 0..<100 { #expect(client.answer()?.body.utf8.count == 100_010) }
             #expect(client.answer()?.body == "get /last ")
+            sender.join()
         }
     }
 
@@ -73,7 +111,8 @@ import Testing
         try withServer { server, _ in
             let client = Client(port: server.port)
             let answer = client.ask(
-                "POST /c HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: 1\r\n\r\n")
+                "POST /c HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
+                    + "3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: 1\r\n\r\n")
             #expect(answer?.body == "post /c abcde")
             #expect(client.ask(get("/next"))?.body == "get /next ")
         }
@@ -106,7 +145,8 @@ import Testing
     @Test func `a body over the limit is refused before it is read`() throws {
         try withServer { server, handler in
             let client = Client(port: server.port)
-            let answer = client.ask("POST /x HTTP/1.1\r\nHost: t\r\nContent-Length: \(TestHandler.bodyBytesMax + 1)\r\n\r\n")
+            let length = TestHandler.bodyBytesMax + 1
+            let answer = client.ask("POST /x HTTP/1.1\r\nHost: t\r\nContent-Length: \(length)\r\n\r\n")
             #expect(answer?.status == 413)
             #expect(answer?.header("Connection") == "close")
             #expect(answer?.header("Content-Type") == "application/problem+json")
@@ -168,7 +208,9 @@ import Testing
                 client.send(get("/held"))
                 let all = handler.takeHeld(1)
                 client.close()
-                for (_, responder) in all { responder.send(Response(status: 200, body: [UInt8](repeating: 1, count: 1 << 20))) }
+                for (_, responder) in all {
+                    responder.send(Response(status: 200, body: [UInt8](repeating: 1, count: 1 << 20)))
+                }
             }
             #expect(other.ask(get("/x"))?.status == 200)
             #expect(server.eventually { $0.connectionsOpen == 1 })
@@ -279,19 +321,22 @@ import Testing
     @Test func `an address in use or not numeric is said`() throws {
         try withServer { server, _ in
             let taken = Server(
-                configuration: ServerConfiguration(listen: [.tcp(host: "127.0.0.1", port: server.port)]), handler: TestHandler())
+                configuration: ServerConfiguration(listen: [.tcp(host: "127.0.0.1", port: server.port)]),
+                handler: TestHandler())
             let error = #expect(throws: ServerError.self) { try taken.start() }
             #expect(error?.description.contains("127.0.0.1:\(server.port)") == true)
-            let named = Server(configuration: ServerConfiguration(listen: [.tcp(host: "a.example", port: 1)]), handler: TestHandler())
+            let named = Server(
+                configuration: ServerConfiguration(listen: [.tcp(host: "a.example", port: 1)]), handler: TestHandler())
             #expect(throws: ServerError.addressInvalid(.tcp(host: "a.example", port: 1))) { try named.start() }
         }
     }
 
-    @Test(arguments: [
-        ("127.0.0.1:8787", .tcp(host: "127.0.0.1", port: 8787)), ("[::1]:0", .tcp(host: "::1", port: 0)),
-        ("localhost:1", .tcp(host: "localhost", port: 1)), ("::1:80", nil), ("127.0.0.1", nil), (":80", nil),
-        ("a:65536", nil), ("a:+1", nil), ("a:", nil), ("", nil),
-    ] as [(String, ListenAddress?)])
+    @Test(
+        arguments: [
+            ("127.0.0.1:8787", .tcp(host: "127.0.0.1", port: 8787)), ("[::1]:0", .tcp(host: "::1", port: 0)),
+            ("localhost:1", .tcp(host: "localhost", port: 1)), ("::1:80", nil), ("127.0.0.1", nil), (":80", nil),
+            ("a:65536", nil), ("a:+1", nil), ("a:", nil), ("", nil),
+        ] as [(String, ListenAddress?)])
     func `an address is host and port`(_ text: String, _ address: ListenAddress?) {
         #expect(ListenAddress(text) == address)
     }

@@ -11,6 +11,21 @@ final class TestHandler: RequestHandler {
     let turns = Condition(0)
     private let gathered = Lock<[(Request, Responder)]>([])
 
+    /// Threads that answered, to be joined at the end.
+    private let threads = Lock<[Thread]>([])
+
+    private func onThread(_ body: @escaping @Sendable () -> Void) {
+        threads.withLock { $0.append(Thread(name: "answerer", body)) }
+    }
+
+    func joinThreads() {
+        let all = threads.withLock { threads in
+            defer { threads = [] }
+            return threads
+        }
+        for thread in all { thread.join() }
+    }
+
     func accept(head: RequestHead) -> BodyPolicy {
         switch head.path {
         case "/denied": .answer(.problem(status: 401, code: "unauthorized", detail: "No key."))
@@ -23,13 +38,14 @@ final class TestHandler: RequestHandler {
         case "held":
             held.signal { $0.append((request, responder)) }
         case "thread":
-            _ = Thread(name: "answerer") { responder.send(TestHandler.echo(request)) }
+            onThread { responder.send(TestHandler.echo(request)) }
         case "dropped":
             break
         case "turn":
             gathered.withLock { $0.append((request, responder)) }
         case "big":
-            responder.send(Response(status: 200, contentType: "text/plain", body: [UInt8](repeating: 0x62, count: 8 << 20)))
+            responder.send(
+                Response(status: 200, contentType: "text/plain", body: [UInt8](repeating: 0x62, count: 8 << 20)))
         case "stream":
             responder.send(Response(status: 200, body: .chunks(pieces(5, onThread: request.query.isEmpty))))
         case "broken":
@@ -60,7 +76,8 @@ final class TestHandler: RequestHandler {
     static func echo(_ request: Request, _ extra: String? = nil) -> Response {
         let text = "\(request.method) \(request.target) \(String(decoding: request.body, as: UTF8.self))"
         return Response(
-            status: 200, contentType: "text/plain", headers: extra.map { [("X-Extra", $0)] } ?? [], body: Array(text.utf8))
+            status: 200, contentType: "text/plain", headers: extra.map { [("X-Extra", $0)] } ?? [],
+            body: Array(text.utf8))
     }
 
     private func pieces(_ count: Int, onThread: Bool) -> @Sendable (ChunkSink) -> Void {
@@ -73,7 +90,7 @@ final class TestHandler: RequestHandler {
             let bytes = Array("piece \(index)\n".utf8)
             let piece: ChunkSink.Piece = index == count ? .last(bytes) : .more(bytes)
             if onThread {
-                _ = Thread(name: "producer") { sink.send(piece) }
+                self.onThread { sink.send(piece) }
             } else {
                 sink.send(piece)
             }
@@ -90,7 +107,10 @@ func withServer<Result>(
     let handler = TestHandler()
     let server = Server(configuration: configuration, handler: handler)
     try server.start()
-    defer { server.drain(deadlineMilliseconds: 0) }
+    defer {
+        server.drain(deadlineMilliseconds: 0)
+        handler.joinThreads()
+    }
     return try body(server, handler)
 }
 

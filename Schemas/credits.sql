@@ -1,0 +1,27 @@
+-- The statement: every change of an owner's balance, for ever. A balance is the sum of its amounts, and of what was
+-- invoiced.
+CREATE TABLE movements (
+    owner_kind    INTEGER NOT NULL, -- 0 org, 1 user
+    owner         INTEGER NOT NULL, -- names, as are user and model
+    position      INTEGER NOT NULL, -- of the record that moved it
+    seq           INTEGER NOT NULL, -- among the movements of that record
+    at            INTEGER NOT NULL, -- the event's own time
+    kind          INTEGER NOT NULL, -- 0 charge, 1 grant, 2 adjustment, 3 expiry, 4 void, 5 refund
+    amount        INTEGER NOT NULL, -- signed
+    balance_after INTEGER NOT NULL,
+    user          INTEGER NOT NULL, -- who caused a charge
+    model         INTEGER NOT NULL,
+    overage       INTEGER NOT NULL, -- part of the amount that no lot covered
+    invoiced      INTEGER NOT NULL, -- part of the overage
+    slices        TEXT NOT NULL,    -- "amount lot" a line, in the order in which lots burned
+    PRIMARY KEY (owner_kind, owner, position, seq)
+) STRICT, WITHOUT ROWID;
+
+-- What each user spent of an org's pool.
+CREATE TABLE spending (
+    org     INTEGER NOT NULL,
+    user    INTEGER NOT NULL,
+    charged INTEGER NOT NULL,
+    overage INTEGER NOT NULL,       -- part of it
+    PRIMARY KEY (org, user)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,207 @@
+internal import Billing
+internal import Records
+internal import SQLite
+
+/// A book and the rows it comes back from: what the read models share that fold charges. Its tables are those of book.sql.
+struct BookRows {
+    /// The tables, as one read model's digest knows them.
+    struct Tables {
+        let accounts: Table
+        let lots: Table
+        let allocations: Table
+        let drawn: Table
+        let controls: Table
+
+        /// Takes five tags from `firstTag` on.
+        init(firstTag tag: UInt8) {
+            accounts = Table(
+                "accounts", tag: tag, kind: .rows, keys: [.integer("owner_kind"), .name("owner")],
+                values: [
+                    .integer("granted"), .integer("adjusted"), .integer("spent"), .integer("invoiced"),
+                    .integer("expired"), .integer("voided"), .integer("overage"), .integer("remaining"),
+                    .integer("held"),
+                ])
+            lots = Table(
+                "lots", tag: tag + 1, kind: .rows, keys: [.text("id")],
+                values: [
+                    .integer("owner_kind"), .name("owner"), .integer("category"), .integer("priority"),
+                    .integer("effective_at"), .integer("expires_at"), .integer("position"), .integer("granted"),
+                    .integer("remaining"), .integer("spent"), .integer("expired"), .integer("voided"),
+                ])
+            allocations = Table(
+                "allocations", tag: tag + 2, kind: .rows, keys: [.name("org"), .name("user")],
+                values: [.integer("mode"), .integer("credits"), .integer("period"), .integer("position")])
+            drawn = Table(
+                "drawn", tag: tag + 3, kind: .rows, keys: [.name("org"), .name("user"), .integer("day")],
+                values: [.integer("amount")])
+            controls = Controls.table(tag: tag + 4)
+        }
+
+        var all: [Table] { [accounts, lots, allocations, drawn, controls] }
+    }
+
+    private let tables: Tables
+    private(set) var book = Book(tracksChanges: true)
+    private var controls: Controls
+
+    init(tables: Tables) {
+        self.tables = tables
+        controls = Controls(table: tables.controls, keepsPrices: true)
+    }
+
+    mutating func load(from database: Database, log: any RecordSource) throws {
+        try controls.load(from: database, log: log)
+        var state = LedgerState()
+        try database.rows(tables.accounts.scanSQL) { state.accounts.append(BookRows.account($0)) }
+        try database.rows(tables.lots.scanSQL) { state.lots.append(BookRows.lot($0)) }
+        try database.rows(tables.allocations.scanSQL) { state.allocations.append(BookRows.allocation($0)) }
+        try database.rows(tables.drawn.scanSQL) { row in
+            state.drawn.append(
+                Drawn(
+                    org: BookRows.name(row, 0), user: BookRows.name(row, 1), day: Day(number: Int32(row.integer(at: 2))),
+                    amount: BookRows.money(row, 3)))
+        }
+        book = Book(catalog: controls.catalog, ledger: Ledger(restoring: state, tracksChanges: true))
+    }
+
+    /// What the record does to the book. Throws what admission would have refused: the log holds no such record unless by
+    /// a bug, and then the projector stops.
+    mutating func apply(_ record: Record) throws(RecordFault) -> Outcome {
+        do {
+            switch record.event.fact {
+            case .planDefined, .planAssigned, .pricesPublished:
+                try book.admit(record.event, at: record.occurredAt)
+                controls.apply(record)
+                book.catalog = controls.catalog
+                return Outcome()
+            default:
+                return try book.take(record.event, position: record.position, at: record.occurredAt)
+            }
+        } catch {
+            throw RecordFault(
+                position: record.position,
+                reason: "\(record.event.fact.type) cannot be applied: \(error.field): \(error.detail) (\(error.code))")
+        }
+    }
+
+    mutating func flush(into sink: any RowSink) throws {
+        let changes = book.ledger.takeChanges()
+        for account in changes.accounts {
+            try sink.put(
+                [
+                    .integer(account.granted.nanos), .integer(account.adjusted.nanos), .integer(account.spent.nanos),
+                    .integer(account.invoiced.nanos), .integer(account.expired.nanos), .integer(account.voided.nanos),
+                    .integer(account.overage.nanos), .integer(account.left.nanos), .integer(account.held.nanos),
+                ], key: BookRows.cells(account.owner), in: tables.accounts)
+        }
+        for lot in changes.lots {
+            try sink.put(
+                BookRows.cells(lot.owner) + [
+                    .integer(Int64(lot.category.rawValue)), .integer(Int64(lot.priority)),
+                    .integer(lot.effectiveAt.microseconds), lot.expiresAt.map { .integer($0.microseconds) } ?? .null,
+                    .integer(Int64(lot.position)), .integer(lot.granted.nanos), .integer(lot.left.nanos),
+                    .integer(lot.spent.nanos), .integer(lot.expired.nanos), .integer(lot.voided.nanos),
+                ], key: [.text(lot.id.text)], in: tables.lots)
+        }
+        for item in changes.allocations {
+            let allocation = item.allocation
+            try sink.put(
+                [
+                    .integer(Int64(allocation.mode.rawValue)), .integer(allocation.credits.nanos),
+                    .integer(Int64(allocation.period.rawValue)), .integer(Int64(item.position)),
+                ], key: [.text(allocation.org.text), .text(allocation.user.text)], in: tables.allocations)
+        }
+        for drawn in changes.drawn {
+            try sink.put(
+                [.integer(drawn.amount.nanos)],
+                key: [.text(drawn.org.text), .text(drawn.user.text), .integer(Int64(drawn.day.number))],
+                in: tables.drawn)
+        }
+        try controls.flush(into: sink)
+    }
+
+    // MARK: - Rows to values
+
+    static func cells(_ owner: Owner) -> [Value] {
+        [.integer(Calls.number(of: owner)), .text(owner.name.text)]
+    }
+
+    /// Names were checked before they were stored.
+    static func name(_ row: Statement, _ index: Int) -> Name { Name(checked: row.text(at: index)) }
+
+    static func optionalName(_ row: Statement, _ index: Int) -> Name? {
+        row.isNull(at: index) ? nil : name(row, index)
+    }
+
+    static func money(_ row: Statement, _ index: Int) -> Money { Money(nanos: row.integer(at: index)) }
+
+    /// The kind is at `index`, the name after it.
+    static func owner(_ row: Statement, _ index: Int) -> Owner {
+        row.integer(at: index) == 0 ? .org(name(row, index + 1)) : .user(name(row, index + 1))
+    }
+
+    static func account(_ row: Statement) -> Account {
+        Account(
+            owner: owner(row, 0), granted: money(row, 2), adjusted: money(row, 3), spent: money(row, 4),
+            invoiced: money(row, 5), expired: money(row, 6), voided: money(row, 7), overage: money(row, 8),
+            left: money(row, 9), held: money(row, 10))
+    }
+
+    static func lot(_ row: Statement) -> Lot {
+        guard let category = Lot.Category(rawValue: UInt8(row.integer(at: 3))) else {
+            preconditionFailure("lot of category \(row.integer(at: 3))")
+        }
+        return Lot(
+            id: name(row, 0), owner: owner(row, 1), category: category, priority: UInt8(row.integer(at: 4)),
+            effectiveAt: Timestamp(microseconds: row.integer(at: 5)),
+            expiresAt: row.isNull(at: 6) ? nil : Timestamp(microseconds: row.integer(at: 6)),
+            position: UInt64(row.integer(at: 7)), granted: money(row, 8), left: money(row, 9), spent: money(row, 10),
+            expired: money(row, 11), voided: money(row, 12))
+    }
+
+    static func allocation(_ row: Statement) -> UserAllocation {
+        guard let mode = Allocation.Mode(rawValue: UInt8(row.integer(at: 2))),
+            let period = Period(rawValue: UInt8(row.integer(at: 4)))
+        else { preconditionFailure("allocation of no mode or period") }
+        return UserAllocation(
+            allocation: Allocation(
+                org: name(row, 0), user: name(row, 1), mode: mode, credits: money(row, 3), period: period),
+            position: UInt64(row.integer(at: 5)))
+    }
+
+    /// A ledger of one owner alone, as it stands in the rows, to be asked about the period that `day` is in. Nil when
+    /// there is no such owner.
+    static func ledger(of owner: Owner, on day: Day, tables: Tables, in database: Database) throws -> Ledger? {
+        let kind = Value.integer(Calls.number(of: owner))
+        let text = Value.text(owner.name.text)
+        let isOwner = "owner_kind = ? AND owner = (SELECT id FROM names WHERE text = ?)"
+        var state = LedgerState()
+        try database.rows("\(tables.accounts.scanSQL) WHERE \(isOwner)", kind, text) {
+            state.accounts.append(account($0))
+        }
+        if state.accounts.isEmpty { return nil }
+        try database.rows("\(tables.lots.scanSQL) WHERE \(isOwner)", kind, text) { state.lots.append(lot($0)) }
+        guard case .org(let org) = owner else { return Ledger(restoring: state) }
+        try database.rows(
+            "\(tables.allocations.scanSQL) WHERE org = (SELECT id FROM names WHERE text = ?)", text
+        ) {
+            state.allocations.append(allocation($0))
+        }
+        for item in state.allocations {
+            let days = item.allocation.period.bounds(containing: day)
+            let amount = try database.integer(
+                """
+                SELECT coalesce(sum(amount), 0) FROM drawn
+                WHERE org = (SELECT id FROM names WHERE text = ?) AND user = (SELECT id FROM names WHERE text = ?)
+                    AND day >= ? AND day < ?
+                """, text, .text(item.allocation.user.text),
+                .integer(days.map { Int64($0.lowerBound.number) } ?? .min),
+                .integer(days.map { Int64($0.upperBound.number) } ?? .max))
+            guard let amount, amount > 0 else { continue }
+            // One entry stands for the whole period.
+            state.drawn.append(
+                Drawn(org: org, user: item.allocation.user, day: day, amount: Money(nanos: amount)))
+        }
+        return Ledger(restoring: state)
+    }
+}

@@ -1,0 +1,169 @@
+internal import Billing
+public import Records
+internal import Schemas
+public import SQLite
+
+/// Gathers usage of owners with a Lago subscription into lines, seals them when a window is closed, and follows what
+/// became of the batches (contract 6).
+public struct Lago: Projection {
+    public static let name = "lago"
+    public static let schemaVersion = 1
+    public static var schema: [UInt8] { Schema.book + Schema.lago }
+    public static let tables = book.all + [openLines, lines, batches, windows, received]
+    /// Until the first window is closed.
+    static let windowSecondsDefault: Int64 = 3600
+
+    /// What is due is overage, and overage follows from every owner's lots: so this fold keeps a book too.
+    static let book = BookRows.Tables(firstTag: 1)
+    static let openLines = Table(
+        "open_lines", tag: 6, kind: .rows, keys: LagoColumns.key, values: LagoColumns.sums)
+    static let lines = Table(
+        "lines", tag: 7, kind: .appended, keys: [.integer("position"), .integer("number")],
+        values: [.integer("batch")] + LagoColumns.key + LagoColumns.sums)
+    static let batches = Table(
+        "batches", tag: 8, kind: .rows, keys: [.integer("position"), .integer("number")],
+        values: [
+            .integer("window_start"), .integer("window_seconds"), .integer("first_position"),
+            .integer("last_position"), .integer("lines"), .integer("events"), .integer("state"), .text("detail"),
+            .integer("state_position"),
+        ])
+    static let windows = Table("windows", tag: 9, kind: .rows, keys: [.integer("id")], values: [.integer("seconds")])
+    static let received = Table(
+        "received", tag: 10, kind: .appended, keys: [.text("transaction_id"), .integer("position")])
+
+    private struct Delivery {
+        var batch: LagoBatchID
+        var state: LagoBatch.State
+        var detail: String?
+        var position: UInt64
+    }
+
+    private var rows = BookRows(tables: Lago.book)
+    private var windowSeconds = Lago.windowSecondsDefault
+    private var open: [LagoLineKey: LagoSums] = [:]
+
+    // Since the last flush.
+    private var changed: Set<LagoLineKey> = []
+    private var removed: Set<LagoLineKey> = []
+    private var sealed: [LagoSealed] = []
+    private var deliveries: [Delivery] = []
+    private var arrived: [(transaction: Name, position: UInt64)] = []
+    private var isWindowChanged = false
+
+    public init() {}
+
+    public mutating func load(from database: Database, at position: UInt64, log: any RecordSource) throws {
+        try rows.load(from: database, log: log)
+        try database.rows(Lago.openLines.scanSQL) { row in
+            open[LagoColumns.key(row, 0)] = LagoColumns.sums(row, LagoColumns.key.count)
+        }
+        windowSeconds = try database.integer("SELECT seconds FROM windows") ?? Lago.windowSecondsDefault
+    }
+
+    public mutating func apply(_ record: Record, log: any RecordSource) throws {
+        let outcome = try rows.apply(record)
+        if record.door == .lago { arrived.append((record.event.id, record.position)) }
+        switch record.event.fact {
+        case .call(let call):
+            try add(call, isCall: true, outcome: outcome, record: record)
+        case .usage(let call):
+            try add(call, isCall: false, outcome: outcome, record: record)
+        case .lagoWindowClosed(let closed):
+            close(closed, position: record.position)
+        case .lagoBatchDelivered(let delivery):
+            deliver(delivery, state: .delivered, position: record.position)
+        case .lagoBatchFailed(let delivery):
+            deliver(delivery, state: .failed, position: record.position)
+        default:
+            break
+        }
+    }
+
+    private mutating func add(_ call: Call, isCall: Bool, outcome: Outcome, record: Record) throws {
+        let time = record.occurredAt
+        guard let lago = rows.book.catalog.standing(for: call, at: time)?.assignment.lago else { return }
+        let charge = outcome.rating?.charge ?? .zero
+        // A failure that used nothing is no usage: no line for it alone.
+        guard charge > .zero || call.hasUsage || (isCall && Quota.uses(call, plan: nil)) else { return }
+        let invoiced = outcome.movements.reduce(Money.zero) { $0 + $1.invoiced }
+        let key = LagoLineKey(
+            subscription: lago.externalSubscriptionID,
+            windowStart: LagoLineKey.windowStart(of: time, seconds: windowSeconds), windowSeconds: windowSeconds,
+            provider: call.provider, model: call.model, operation: call.operation)
+        var sums = open.removeValue(forKey: key) ?? LagoSums(at: time, position: record.position)
+        guard
+            sums.add(
+                call, isCall: isCall, charge: charge, invoiced: invoiced, at: time, position: record.position)
+        else { throw SumOverflow(table: Lago.openLines.name) }
+        open[key] = sums
+        changed.insert(key)
+    }
+
+    /// Lines cut with another length are sealed by their own end.
+    private mutating func close(_ closed: LagoWindowClosed, position: UInt64) {
+        if closed.windowSeconds != windowSeconds {
+            windowSeconds = closed.windowSeconds
+            isWindowChanged = true
+        }
+        let through = closed.through.microseconds
+        let ended = open.filter { $0.key.windowEnd * Timestamp.microsecondsPerSecond <= through }
+        if ended.isEmpty { return }
+        for key in ended.keys {
+            open[key] = nil
+            changed.remove(key)
+            removed.insert(key)
+        }
+        sealed.append(LagoSealed(ended, closedBy: position))
+    }
+
+    private mutating func deliver(_ delivery: LagoDelivery, state: LagoBatch.State, position: UInt64) {
+        // The door answers for ids that are none of ours; one that got into the log all the same changes nothing.
+        guard let batch = LagoBatchID(delivery.batch.text) else { return }
+        deliveries.append(Delivery(batch: batch, state: state, detail: delivery.detail, position: position))
+    }
+
+    public mutating func flush(into sink: any RowSink) throws {
+        // A line sealed and opened anew since the last flush is in both sets: first out, then in.
+        for key in removed { try sink.remove(key: LagoColumns.cells(key), from: Lago.openLines) }
+        removed.removeAll(keepingCapacity: true)
+        for key in changed {
+            guard let sums = open[key] else { preconditionFailure("changed line \(key) is not open") }
+            try sink.put(LagoColumns.cells(sums), key: LagoColumns.cells(key), in: Lago.openLines)
+        }
+        changed.removeAll(keepingCapacity: true)
+        for sealed in sealed {
+            for line in sealed.lines {
+                try sink.append(
+                    [.integer(line.batch)] + LagoColumns.cells(line.key) + LagoColumns.cells(line.sums),
+                    key: [.integer(Int64(line.position)), .integer(line.number)], to: Lago.lines)
+            }
+            for batch in sealed.batches {
+                try sink.put(LagoColumns.cells(batch), key: LagoColumns.cells(batch.id), in: Lago.batches)
+            }
+        }
+        sealed.removeAll()
+        for delivery in deliveries { try write(delivery, into: sink) }
+        deliveries.removeAll()
+        if isWindowChanged {
+            try sink.put([.integer(windowSeconds)], key: [.integer(1)], in: Lago.windows)
+            isWindowChanged = false
+        }
+        for item in arrived {
+            try sink.append(
+                [], key: [.text(item.transaction.text), .integer(Int64(item.position))], to: Lago.received)
+        }
+        arrived.removeAll(keepingCapacity: true)
+        try rows.flush(into: sink)
+    }
+
+    /// What is delivered stays delivered; a failed batch may be delivered yet.
+    private func write(_ delivery: Delivery, into sink: any RowSink) throws {
+        let key = LagoColumns.cells(delivery.batch)
+        guard var cells = try sink.values(key: key, in: Lago.batches) else { return }
+        if cells[LagoColumns.batchState] == .integer(Int64(LagoBatch.State.delivered.rawValue)) { return }
+        cells[LagoColumns.batchState] = .integer(Int64(delivery.state.rawValue))
+        cells[LagoColumns.batchState + 1] = delivery.detail.map { .text($0) } ?? .null
+        cells[LagoColumns.batchState + 2] = .integer(Int64(delivery.position))
+        try sink.put(cells, key: key, in: Lago.batches)
+    }
+}

@@ -1,0 +1,83 @@
+internal import Billing
+
+/// The body for Lago's `POST /api/v1/events/batch`: a pure function of sealed lines, so the same bytes every time.
+///
+/// Each line gives an `llm_usage` event (transaction id: the line's), and where something is due an `llm_overage` event
+/// (the line's id and "-overage"), whose `precise_total_amount_cents` a dynamic charge takes as it is. Its `units` are the
+/// credits due: over zero, since Lago makes an amount of no units nothing.
+public enum LagoBatchBody {
+    public static func bytes(_ lines: [LagoLine], batch: LagoBatchID) -> [UInt8] {
+        var text = "{\"events\":["
+        var isFirst = true
+        for line in lines {
+            text += isFirst ? "" : ","
+            isFirst = false
+            usage(line, batch: batch, into: &text)
+            guard line.sums.invoiced > .zero else { continue }
+            text += ","
+            overage(line, batch: batch, into: &text)
+        }
+        text += "]}"
+        return Array(text.utf8)
+    }
+
+    private static func usage(_ line: LagoLine, batch: LagoBatchID, into text: inout String) {
+        let sums = line.sums
+        begin(line.id, "llm_usage", line, into: &text)
+        text += ",\"properties\":{"
+        dimensions(line, into: &text)
+        for (name, count) in [
+            ("calls", sums.calls), ("input_tokens", sums.inputTokens), ("output_tokens", sums.outputTokens),
+            ("cache_read_tokens", sums.cacheReadTokens), ("cache_write_tokens", sums.cacheWriteTokens),
+            ("reasoning_tokens", sums.reasoningTokens),
+        ] { text += ",\"\(name)\":\(count)" }
+        // Other units only where there are any.
+        for (name, count) in [
+            ("images", sums.images), ("characters", sums.characters), ("searches", sums.searches),
+        ] where count > 0 { text += ",\"\(name)\":\(count)" }
+        if sums.audioMicros > 0 {
+            text += ",\"audio_seconds\":\(Decimal(mantissa: sums.audioMicros, scale: 6).text)"
+        }
+        text += ",\"credits\":\"\(sums.charge.credits)\""
+        end(line, batch: batch, into: &text)
+    }
+
+    private static func overage(_ line: LagoLine, batch: LagoBatchID, into text: inout String) {
+        begin(line.id + "-overage", "llm_overage", line, into: &text)
+        text += ",\"precise_total_amount_cents\":\"\(cents(line.sums.invoiced))\",\"properties\":{"
+        dimensions(line, into: &text)
+        text += ",\"units\":\"\(line.sums.invoiced.credits)\""
+        end(line, batch: batch, into: &text)
+    }
+
+    private static func begin(_ transaction: String, _ code: String, _ line: LagoLine, into text: inout String) {
+        text += "{\"transaction_id\":\"\(transaction)\",\"external_subscription_id\":"
+        quote(line.key.subscription.text, into: &text)
+        text += ",\"code\":\"\(code)\",\"timestamp\":\(line.sums.lastAt.unixSeconds)"
+    }
+
+    private static func dimensions(_ line: LagoLine, into text: inout String) {
+        text += "\"model\":"
+        quote(line.key.model.text, into: &text)
+        text += ",\"provider\":"
+        quote(line.key.provider.text, into: &text)
+        text += ",\"operation\":\"\(line.key.operation.name)\""
+    }
+
+    private static func end(_ line: LagoLine, batch: LagoBatchID, into text: inout String) {
+        text += ",\"line_id\":\"\(line.id)\",\"batch_id\":\"\(batch.text)\"}}"
+    }
+
+    /// Names hold no control characters: only these two need an escape (RFC 8259 section 7).
+    private static func quote(_ name: String, into text: inout String) {
+        text += "\""
+        for scalar in name.unicodeScalars {
+            if scalar == "\"" || scalar == "\\" { text += "\\" }
+            text.unicodeScalars.append(scalar)
+        }
+        text += "\""
+    }
+
+    /// 10^7 n$ are a cent.
+    private static func cents(_ amount: Money) -> String { Decimal(mantissa: amount.nanos, scale: 7).text }
+}

@@ -1,0 +1,96 @@
+internal import Billing
+internal import SQLite
+
+/// Lines and batches as cells, and back: one order of columns for open and sealed lines.
+enum LagoColumns {
+    static let key: [Table.Column] = [
+        .name("subscription"), .integer("window_start"), .integer("window_seconds"), .name("provider"), .name("model"),
+        .integer("operation"),
+    ]
+    static let sums: [Table.Column] = [
+        .integer("calls"), .integer("input_tokens"), .integer("output_tokens"), .integer("cache_read_tokens"),
+        .integer("cache_write_tokens"), .integer("reasoning_tokens"), .integer("images"), .integer("audio_micros"),
+        .integer("characters"), .integer("searches"), .integer("charge"), .integer("invoiced"), .integer("last_at"),
+        .integer("first_position"), .integer("last_position"),
+    ]
+    /// Among the values of a batch: its state; detail and position of the state come after it.
+    static let batchState = 6
+
+    static func cells(_ key: LagoLineKey) -> [Value] {
+        [
+            .text(key.subscription.text), .integer(key.windowStart), .integer(key.windowSeconds),
+            .text(key.provider.text), .text(key.model.text), .integer(Int64(key.operation.rawValue)),
+        ]
+    }
+
+    static func cells(_ sums: LagoSums) -> [Value] {
+        [
+            .integer(sums.calls), .integer(sums.inputTokens), .integer(sums.outputTokens),
+            .integer(sums.cacheReadTokens), .integer(sums.cacheWriteTokens), .integer(sums.reasoningTokens),
+            .integer(sums.images), .integer(sums.audioMicros), .integer(sums.characters), .integer(sums.searches),
+            .integer(sums.charge.nanos), .integer(sums.invoiced.nanos), .integer(sums.lastAt.microseconds),
+            .integer(Int64(sums.firstPosition)), .integer(Int64(sums.lastPosition)),
+        ]
+    }
+
+    static func cells(_ id: LagoBatchID) -> [Value] { [.integer(Int64(id.position)), .integer(id.number)] }
+
+    static func cells(_ batch: LagoBatch) -> [Value] {
+        [
+            .integer(batch.windowStart), .integer(batch.windowSeconds), .integer(Int64(batch.firstPosition)),
+            .integer(Int64(batch.lastPosition)), .integer(batch.lines), .integer(batch.events),
+            .integer(Int64(batch.state.rawValue)), batch.detail.map { .text($0) } ?? .null,
+            .integer(Int64(batch.statePosition)),
+        ]
+    }
+
+    /// The key in the columns from `first` on.
+    static func key(_ row: Statement, _ first: Int) -> LagoLineKey {
+        guard let operation = Call.Operation(rawValue: UInt8(row.integer(at: first + 5))) else {
+            preconditionFailure("line of operation \(row.integer(at: first + 5))")
+        }
+        return LagoLineKey(
+            subscription: BookRows.name(row, first), windowStart: row.integer(at: first + 1),
+            windowSeconds: row.integer(at: first + 2), provider: BookRows.name(row, first + 3),
+            model: BookRows.name(row, first + 4), operation: operation)
+    }
+
+    static func sums(_ row: Statement, _ first: Int) -> LagoSums {
+        var sums = LagoSums(
+            at: Timestamp(microseconds: row.integer(at: first + 12)), position: UInt64(row.integer(at: first + 13)))
+        sums.calls = row.integer(at: first)
+        sums.inputTokens = row.integer(at: first + 1)
+        sums.outputTokens = row.integer(at: first + 2)
+        sums.cacheReadTokens = row.integer(at: first + 3)
+        sums.cacheWriteTokens = row.integer(at: first + 4)
+        sums.reasoningTokens = row.integer(at: first + 5)
+        sums.images = row.integer(at: first + 6)
+        sums.audioMicros = row.integer(at: first + 7)
+        sums.characters = row.integer(at: first + 8)
+        sums.searches = row.integer(at: first + 9)
+        sums.charge = BookRows.money(row, first + 10)
+        sums.invoiced = BookRows.money(row, first + 11)
+        sums.lastPosition = UInt64(row.integer(at: first + 14))
+        return sums
+    }
+
+    /// From a row of `Lago.lines.scanSQL`.
+    static func line(_ row: Statement) -> LagoLine {
+        LagoLine(
+            position: UInt64(row.integer(at: 0)), number: row.integer(at: 1), batch: row.integer(at: 2),
+            key: key(row, 3), sums: sums(row, 3 + key.count))
+    }
+
+    /// From a row of `Lago.batches.scanSQL`.
+    static func batch(_ row: Statement) -> LagoBatch {
+        guard let state = LagoBatch.State(rawValue: UInt8(row.integer(at: 8))) else {
+            preconditionFailure("batch of state \(row.integer(at: 8))")
+        }
+        return LagoBatch(
+            id: LagoBatchID(position: UInt64(row.integer(at: 0)), number: row.integer(at: 1)),
+            windowStart: row.integer(at: 2), windowSeconds: row.integer(at: 3),
+            firstPosition: UInt64(row.integer(at: 4)), lastPosition: UInt64(row.integer(at: 5)),
+            lines: row.integer(at: 6), events: row.integer(at: 7), state: state,
+            detail: row.isNull(at: 9) ? nil : row.text(at: 9), statePosition: UInt64(row.integer(at: 10)))
+    }
+}

@@ -1,0 +1,200 @@
+public import Billing
+
+/// What is gathered into one line: usage of a subscription, by provider, model and operation, in one window.
+public struct LagoLineKey: Hashable, Sendable {
+    public var subscription: Name
+    /// Windows are `[start, start + seconds)`, in seconds since 1970.
+    public var windowStart: Int64
+    public var windowSeconds: Int64
+    public var provider: Name
+    public var model: Name
+    public var operation: Call.Operation
+
+    public init(
+        subscription: Name, windowStart: Int64, windowSeconds: Int64, provider: Name, model: Name,
+        operation: Call.Operation
+    ) {
+        self.subscription = subscription
+        self.windowStart = windowStart
+        self.windowSeconds = windowSeconds
+        self.provider = provider
+        self.model = model
+        self.operation = operation
+    }
+
+    /// The start of the window that `time` is in.
+    static func windowStart(of time: Timestamp, seconds: Int64) -> Int64 {
+        let length = seconds * Timestamp.microsecondsPerSecond
+        let (quotient, remainder) = time.microseconds.quotientAndRemainder(dividingBy: length)
+        return (remainder < 0 ? quotient - 1 : quotient) * seconds
+    }
+
+    public var windowEnd: Int64 { windowStart + windowSeconds }
+}
+
+extension LagoLineKey: Comparable {
+    /// By window, then by bytes: the order in which lines are numbered, so that a batch holds lines of one window.
+    public static func < (left: LagoLineKey, right: LagoLineKey) -> Bool {
+        if left.windowStart != right.windowStart { return left.windowStart < right.windowStart }
+        if left.windowSeconds != right.windowSeconds { return left.windowSeconds < right.windowSeconds }
+        if left.subscription != right.subscription { return left.subscription < right.subscription }
+        if left.provider != right.provider { return left.provider < right.provider }
+        if left.model != right.model { return left.model < right.model }
+        return left.operation.rawValue < right.operation.rawValue
+    }
+}
+
+/// Sums of a line.
+public struct LagoSums: Hashable, Sendable {
+    public var calls: Int64 = 0
+    public var inputTokens: Int64 = 0
+    public var outputTokens: Int64 = 0
+    public var cacheReadTokens: Int64 = 0
+    public var cacheWriteTokens: Int64 = 0
+    public var reasoningTokens: Int64 = 0
+    public var images: Int64 = 0
+    /// Seconds x 10^6.
+    public var audioMicros: Int64 = 0
+    public var characters: Int64 = 0
+    public var searches: Int64 = 0
+    public var charge: Money = .zero
+    /// Part of the charge that is due: overage under a plan that invoices it.
+    public var invoiced: Money = .zero
+    /// The latest call's own time: inside the window.
+    public var lastAt: Timestamp
+    public var firstPosition: UInt64
+    public var lastPosition: UInt64
+
+    init(at time: Timestamp, position: UInt64) {
+        lastAt = time
+        firstPosition = position
+        lastPosition = position
+    }
+
+    /// Adds one call. False when a sum does not fit in 64 bits.
+    mutating func add(
+        _ call: Call, isCall: Bool, charge: Money, invoiced: Money, at time: Timestamp, position: UInt64
+    ) -> Bool {
+        var fits = true
+        func add(_ amount: Int64?, to sum: inout Int64) {
+            let (total, overflow) = sum.addingReportingOverflow(amount ?? 0)
+            if overflow { fits = false } else { sum = total }
+        }
+        add(isCall && Quota.uses(call, plan: nil) ? 1 : 0, to: &calls)
+        if let usage = call.usage {
+            add(usage.inputTokens, to: &inputTokens)
+            add(usage.outputTokens, to: &outputTokens)
+            add(usage.cacheReadTokens, to: &cacheReadTokens)
+            add(usage.cacheWriteTokens, to: &cacheWriteTokens)
+            add(usage.reasoningTokens, to: &reasoningTokens)
+            add(usage.images, to: &images)
+            add(usage.audioSeconds.flatMap { $0.rescaled(to: 6) }, to: &audioMicros)
+            add(usage.characters, to: &characters)
+            add(usage.searches, to: &searches)
+        }
+        add(charge.nanos, to: &self.charge.nanos)
+        add(invoiced.nanos, to: &self.invoiced.nanos)
+        lastAt = max(lastAt, time)
+        lastPosition = position
+        return fits
+    }
+
+    /// How many Lago events a line of these sums gives.
+    var eventCount: Int { invoiced > .zero ? 2 : 1 }
+}
+
+/// A sealed line. It never changes.
+public struct LagoLine: Hashable, Sendable {
+    /// Of the closing record.
+    public var position: UInt64
+    /// Among the lines of that closing, from 1.
+    public var number: Int64
+    /// Number of its batch.
+    public var batch: Int64
+    public var key: LagoLineKey
+    public var sums: LagoSums
+
+    public var id: String { "l-\(position)-\(number)" }
+}
+
+/// Up to 100 Lago events of one window, handed over together.
+public struct LagoBatch: Hashable, Sendable {
+    public enum State: UInt8, CaseIterable, Sendable {
+        case pending, delivered, failed
+        public var name: String { String(describing: self) }
+    }
+    /// Of Lago's batch endpoint.
+    public static let eventsMax = 100
+
+    public var id: LagoBatchID
+    public var windowStart: Int64
+    public var windowSeconds: Int64
+    /// Positions of the calls in it, first and last.
+    public var firstPosition: UInt64
+    public var lastPosition: UInt64
+    public var lines: Int64
+    public var events: Int64
+    public var state: State
+    /// What the sync worker said with the state.
+    public var detail: String?
+    /// Of the record that says so; 0 while pending.
+    public var statePosition: UInt64
+}
+
+/// "b-<position of the closing record>-<number>".
+public struct LagoBatchID: Hashable, Comparable, Sendable {
+    public var position: UInt64
+    public var number: Int64
+
+    public init(position: UInt64, number: Int64) {
+        self.position = position
+        self.number = number
+    }
+
+    /// Nil for a text that is no id of ours.
+    public init?(_ text: String) {
+        guard let pair = NumberPair(text, prefix: "b-") else { return nil }
+        self.init(position: pair.first, number: Int64(pair.second))
+    }
+
+    public var text: String { "b-\(position)-\(number)" }
+
+    public static func < (left: LagoBatchID, right: LagoBatchID) -> Bool {
+        (left.position, left.number) < (right.position, right.number)
+    }
+}
+
+/// What one closing seals.
+struct LagoSealed {
+    var lines: [LagoLine] = []
+    var batches: [LagoBatch] = []
+
+    /// Numbers `open` in the order of keys and cuts batches: of one window, and of at most 100 events. A line's events
+    /// stay together.
+    init(_ open: [LagoLineKey: LagoSums], closedBy position: UInt64) {
+        for (key, sums) in open.sorted(by: { $0.key < $1.key }) {
+            let isRoom =
+                batches.last.map { batch in
+                    batch.windowStart == key.windowStart && batch.windowSeconds == key.windowSeconds
+                        && Int(batch.events) + sums.eventCount <= LagoBatch.eventsMax
+                } ?? false
+            if !isRoom {
+                batches.append(
+                    LagoBatch(
+                        id: LagoBatchID(position: position, number: Int64(batches.count + 1)),
+                        windowStart: key.windowStart, windowSeconds: key.windowSeconds,
+                        firstPosition: sums.firstPosition, lastPosition: sums.lastPosition, lines: 0, events: 0,
+                        state: .pending, detail: nil, statePosition: 0))
+            }
+            let last = batches.count - 1
+            batches[last].lines += 1
+            batches[last].events += Int64(sums.eventCount)
+            batches[last].firstPosition = min(batches[last].firstPosition, sums.firstPosition)
+            batches[last].lastPosition = max(batches[last].lastPosition, sums.lastPosition)
+            lines.append(
+                LagoLine(
+                    position: position, number: Int64(lines.count + 1), batch: batches[last].id.number, key: key,
+                    sums: sums))
+        }
+    }
+}

@@ -1,0 +1,114 @@
+internal import Billing
+internal import SQLite
+
+/// Batches in the order of their ids, a page at a time.
+public struct LagoBatchesQuery: Query {
+    public static let model = "lago"
+    public static let limitMax = 1000
+
+    /// Nil: of any state.
+    public var state: LagoBatch.State?
+    /// Batches after this one.
+    public var after: LagoBatchID?
+    public var limit: Int
+
+    /// `limit` in 1...`limitMax`.
+    public init(state: LagoBatch.State? = nil, after: LagoBatchID? = nil, limit: Int = 100) {
+        precondition((1...LagoBatchesQuery.limitMax).contains(limit), "limit \(limit)")
+        self.state = state
+        self.after = after
+        self.limit = limit
+    }
+
+    public func answer(from reader: Reader) throws -> [LagoBatch] {
+        var batches: [LagoBatch] = []
+        let after = after ?? LagoBatchID(position: 0, number: 0)
+        let place: [Value] = [.integer(Int64(after.position)), .integer(after.number), .integer(Int64(limit))]
+        let order = "(position, number) > (?, ?) ORDER BY position, number LIMIT ?"
+        if let state {
+            try reader.database.rows(
+                "\(Lago.batches.scanSQL) WHERE state = ? AND \(order)", .integer(Int64(state.rawValue)), place[0],
+                place[1], place[2]
+            ) { batches.append(LagoColumns.batch($0)) }
+        } else {
+            try reader.database.rows("\(Lago.batches.scanSQL) WHERE \(order)", place[0], place[1], place[2]) {
+                batches.append(LagoColumns.batch($0))
+            }
+        }
+        return batches
+    }
+}
+
+/// One batch with its lines; nil when there is none.
+public struct LagoBatchQuery: Query {
+    public static let model = "lago"
+
+    public var id: LagoBatchID
+
+    public init(id: LagoBatchID) {
+        self.id = id
+    }
+
+    public func answer(from reader: Reader) throws -> LagoBatchContent? {
+        let position = Value.integer(Int64(id.position))
+        let batch = try reader.database.first(
+            "\(Lago.batches.scanSQL) WHERE position = ? AND number = ?", position, .integer(id.number)
+        ) { LagoColumns.batch($0) }
+        guard let batch else { return nil }
+        var lines: [LagoLine] = []
+        try reader.database.rows(
+            "\(Lago.lines.scanSQL) WHERE position = ? AND batch = ? ORDER BY number", position, .integer(id.number)
+        ) { lines.append(LagoColumns.line($0)) }
+        return LagoBatchContent(batch: batch, lines: lines)
+    }
+}
+
+public struct LagoBatchContent: Hashable, Sendable {
+    public var batch: LagoBatch
+    /// In the order of their numbers.
+    public var lines: [LagoLine]
+
+    /// The body for Lago's batch endpoint.
+    public var body: [UInt8] { LagoBatchBody.bytes(lines, batch: batch.id) }
+}
+
+/// The position of the first record that came in by Lago's door with a transaction id; nil when there is none.
+public struct LagoReceivedQuery: Query {
+    public static let model = "lago"
+
+    public var transactionID: String
+
+    public init(transactionID: String) {
+        self.transactionID = transactionID
+    }
+
+    public func answer(from reader: Reader) throws -> UInt64? {
+        try reader.database.integer(
+            "SELECT min(position) FROM received WHERE transaction_id = ? GROUP BY transaction_id",
+            .text(transactionID)
+        ).map { UInt64($0) }
+    }
+}
+
+/// Whether there is anything to close: what the daemon asks before it writes a `lago.window.closed`.
+public struct LagoOpenQuery: Query {
+    public static let model = "lago"
+
+    public init() {}
+
+    public func answer(from reader: Reader) throws -> LagoOpen {
+        let database = reader.database
+        return LagoOpen(
+            lines: try database.integer("SELECT count(*) FROM open_lines") ?? 0,
+            firstEnd: try database.first("SELECT window_start + window_seconds FROM open_lines ORDER BY 1 LIMIT 1") {
+                $0.integer(at: 0)
+            })
+    }
+}
+
+/// Lines still open.
+public struct LagoOpen: Hashable, Sendable {
+    public var lines: Int64
+    /// When the first of their windows ends, in seconds since 1970; nil when there is none.
+    public var firstEnd: Int64?
+}

@@ -1,0 +1,104 @@
+import Billing
+import Records
+import TestEvents
+
+/// Records as a writer would have stored them: whatever a book refuses is left out. Same seed, same records.
+enum AdmittedLog {
+    static let start = Timestamp(microseconds: 1_793_491_200_000_000)  // 2026-11-01
+    static let orgs: [Name] = ["o1", "o2", "é"]
+    static let users: [Name] = ["u1", "u2", "u3", "u4"]
+
+    /// The records, and the book that admitted them.
+    static func make(_ count: Int, seed: UInt64) -> (records: [Record], book: Book) {
+        var random = RandomEvents(seed: seed)
+        var records: [Record] = []
+        var book = Book()
+        var closings: [UInt64] = []
+        var attempt = 0
+        while records.count < count {
+            let position = UInt64(records.count + 1)
+            attempt += 1
+            let time = Timestamp(microseconds: start.microseconds + random.number(0...(20 * 86_400_000_000)))
+            let fact = attempt <= setup.count ? setup[attempt - 1] : fact(&random, book, closings, at: time)
+            let isSetup = attempt <= setup.count
+            let event = Event(
+                source: "test", id: Name(checked: "e\(attempt)"), time: isSetup ? start : time, fact: fact)
+            guard (try? book.take(event, position: position, at: isSetup ? start : time)) != nil else { continue }
+            if case .lagoWindowClosed = fact { closings.append(position) }
+            records.append(
+                Record(
+                    position: position, recordedAt: Timestamp(microseconds: Int64(position)),
+                    door: random.chance(20) ? .lago : .native, key: nil, event: event))
+        }
+        return (records, book)
+    }
+
+    private static let setup: [Fact] = [
+        .planDefined(Plan(name: "inv", calls: [], markup: Decimal(mantissa: 6, scale: 1), overage: .invoice)),
+        .planDefined(Plan(name: "block", calls: [], markup: .zero, overage: .block)),
+        .pricesPublished(
+            PriceList(unit: .credits, rules: [PriceRule(anyToken: Decimal(mantissa: 15, scale: 3))])),
+    ]
+
+    private static func fact(
+        _ random: inout RandomEvents, _ book: Book, _ closings: [UInt64], at time: Timestamp
+    ) -> Fact {
+        let owner: Owner = random.chance(60) ? .org(random.pick(orgs)) : .user(random.pick(users))
+        let credits = Money(nanos: random.number(1...50_000_000))
+        switch random.number(0...99) {
+        case 0...69:
+            let input = random.number(0...4000)
+            let call = Call(
+                org: random.chance(80) ? random.pick(orgs) : nil, user: random.chance(90) ? random.pick(users) : nil,
+                provider: random.pick(["openai", "groq"]), model: random.pick(["gpt-4o", "m\"\\", "日"]),
+                operation: random.pick([.chat, .embedding]), keySource: random.chance(10) ? .byok : .platform,
+                status: random.chance(10) ? .failure : .success,
+                usage: random.chance(90)
+                    ? Usage(inputTokens: input, outputTokens: random.number(0...900), cacheReadTokens: input / 3)
+                    : nil)
+            return random.chance(85) ? .call(call) : .usage(call)
+        case 70...76:
+            let end = random.chance(60) ? time.adding(seconds: random.number(1...700_000)) : nil
+            return .creditsGranted(
+                Grant(
+                    owner: owner, credits: credits, category: random.pick(Grant.Category.allCases),
+                    priority: random.chance(80) ? 100 : 3, expiresAt: end))
+        case 77...79:
+            return .creditsAdjusted(
+                Adjustment(owner: owner, credits: random.chance() ? credits : -credits, reason: "r"))
+        case 80...84:
+            return .creditsAllocated(
+                Allocation(
+                    org: random.pick(orgs), user: random.pick(users), mode: random.pick([.cap, .carveOut]),
+                    credits: random.chance(10) ? .zero : credits, period: random.pick(Period.allCases)))
+        case 85:
+            let lots = book.ledger.state.lots
+            return .creditsVoided(LotVoided(lot: lots.isEmpty ? "none" : random.pick(lots).id, reason: "r"))
+        case 86...90:
+            return book.ledger.lotsEnding(through: time).first.map { .creditsExpired($0) }
+                ?? .creditsVoided(LotVoided(lot: "none", reason: "r"))
+        case 91...93:
+            let subscription = Name(checked: "sub-\(random.number(1...4))")
+            return .planAssigned(
+                Assignment(
+                    owner: owner, plan: random.pick(["inv", "inv", "block"]),
+                    effectiveAt: random.chance(70) ? start : nil,
+                    funding: random.pick([.org, .user, .orgThenUser]),
+                    lago: random.chance(80)
+                        ? Assignment.Lago(externalCustomerID: "c", externalSubscriptionID: subscription) : nil))
+        case 94...95:
+            return .pricesPublished(
+                PriceList(
+                    effectiveAt: random.chance() ? start : nil, unit: .credits,
+                    rules: [PriceRule(anyToken: Decimal(mantissa: random.number(1...30), scale: 3))]))
+        case 96...97:
+            let seconds: Int64 = random.chance(80) ? 3600 : random.pick([900, 7200])
+            return .lagoWindowClosed(LagoWindowClosed(windowSeconds: seconds, through: time))
+        default:
+            let position = closings.isEmpty ? 1 : random.pick(closings)
+            let delivery = LagoDelivery(
+                batch: Name(checked: "b-\(position)-\(random.number(1...3))"), detail: random.chance() ? "d" : nil)
+            return random.chance() ? .lagoBatchDelivered(delivery) : .lagoBatchFailed(delivery)
+        }
+    }
+}
