@@ -76,6 +76,9 @@ public enum NativeFormat {
             return Parsed(form: .single, items: [item])
         } catch {
             if error.offset == tooManyOffset { throw tooManyError(eventsMax) }
+            if error.isDuplicateName, let parsed = apart(body, from: first, eventsMax: eventsMax, options: options) {
+                return parsed
+            }
             throw BodyError(code: "invalid_json", detail: "The body is not JSON: \(error).", offset: error.offset)
         }
     }
@@ -141,9 +144,28 @@ public enum NativeFormat {
             try parser.reader.end()
             return item
         } catch {
+            if error.isDuplicateName {
+                let field = NativeSplit.path(at: error.offset, in: body, from: range.lowerBound)
+                let fault = FieldError(code: "duplicate_field", field: field, detail: "is given twice")
+                return ParsedItem(id: nil, result: .failure(fault))
+            }
             let detail = "the line is not JSON: \(error)"
             return ParsedItem(id: nil, result: .failure(.init(code: "invalid_json", field: "", detail: detail)))
         }
+    }
+
+    /// Each event of a body by itself, for when one gives a name twice. Nil when that is not all that is wrong.
+    private static func apart(
+        _ body: [UInt8], from first: Int, eventsMax: Int, options: NativeParser.Options
+    ) -> Parsed? {
+        let isArray = body[first] == UInt8(ascii: "[")
+        guard let ranges = isArray ? NativeSplit.elements(of: body) : [first..<body.count], ranges.count <= eventsMax
+        else { return nil }
+        let items = ranges.map { line(body, $0, options: options) }
+        let isReadable = items.allSatisfy { item in
+            if case .failure(let error) = item.result { error.code != "invalid_json" } else { true }
+        }
+        return isReadable ? Parsed(form: isArray ? .array : .single, items: items) : nil
     }
 
     private static func array(

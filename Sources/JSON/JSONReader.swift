@@ -311,6 +311,7 @@ extension JSONReader {
         let cut = name.prefix(JSONReader.quotedMax).map { $0 < 0x20 || $0 == 0x7F ? 0x3F : $0 }
         let dots = name.count > JSONReader.quotedMax ? "..." : ""
         return JSONError(
-            offset: range.lowerBound - 1, reason: "duplicate name \"\(String(decoding: cut, as: UTF8.self))\(dots)\"")
+            offset: range.lowerBound - 1,
+            reason: JSONError.duplicateName + "\"\(String(decoding: cut, as: UTF8.self))\(dots)\"")
     }
 }
