@@ -5,7 +5,8 @@ import Platform
 /// One LMDB environment: a folder with data.mdb and lock.mdb. Default sync always; readers without thread-local slots
 /// (MDB_NOTLS), since a query may hop threads. No DUPSORT, WRITEMAP, NOSYNC, NOMETASYNC: reliability section 0.
 ///
-/// `@unchecked Sendable`: the handle never changes and LMDB allows read transactions from any thread; write transactions
+/// `@unchecked Sendable`: the handle never changes and LMDB allows read transactions from any thread; write
+/// transactions
 /// begin and end within one function, so on one thread.
 final class Environment: @unchecked Sendable {
     /// Readers at once over all processes. LMDB's default of 126 is little for query threads, projectors and tools.

@@ -23,7 +23,8 @@ extension EventLog {
     ///
     /// - Parameters:
     ///   - progress: called with the last verified position now and then.
-    ///   - record: each record with its hash, in the same pass, before the frame's own hash is known to hold. It also gets
+    ///   - record: each record with its hash, in the same pass, before the frame's own hash is known to hold. It also
+    /// gets
     ///     the records of the first frame that are not after `after`.
     /// - Throws: `LogError.corrupt` with the position of the first fault; what the closures throw.
     public func verify(

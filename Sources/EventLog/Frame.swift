@@ -18,7 +18,8 @@ public import Hashing
 ///               ascending, the last equal to p), 8 bytes: the first eight of the record's hash
 /// 96+12n     p  the records, one after the other
 /// ```
-/// record hash = SHA-256(00 || record). Frame hash = SHA-256(bytes 0 ... 63 of the header || every record hash, 32 bytes
+/// record hash = SHA-256(00 || record). Frame hash = SHA-256(bytes 0 ... 63 of the header || every record hash, 32
+/// bytes
 /// each, in order). So every byte of a frame is under a hash: the end offsets by the record hashes that they cut, the
 /// hash beginnings in the table by comparison. And every frame pins the whole history before it.
 ///
@@ -162,7 +163,8 @@ struct FrameWriter {
 
     /// The whole frame. `scratch` begins with the header that was hashed, and holds every record hash after it.
     func write(_ room: UnsafeMutableRawBufferPointer, records: [UInt8], ends: [Int], scratch: [UInt8], hash: Digest) {
-        precondition(room.count == Frame.size(count: ends.count, payload: records.count), "room for a frame: \(room.count)")
+        let size = Frame.size(count: ends.count, payload: records.count)
+        precondition(room.count == size, "room of \(room.count) bytes for a frame of \(size)")
         guard let base = room.baseAddress else { preconditionFailure("no room for a frame") }
         scratch.withUnsafeBytes { hashed in
             room.copyMemory(from: UnsafeRawBufferPointer(rebasing: hashed[..<Frame.hashedHeaderSize]))

@@ -1,7 +1,8 @@
 internal import CLMDB
 import Platform
 
-/// The key index on disk: one LMDB environment with the databases "meta", "runs", "blocks" and "controls". Written by one
+/// The key index on disk: one LMDB environment with the databases "meta", "runs", "blocks" and "controls". Written by
+/// one
 /// thread at a time, read by any.
 final class IndexStore: Sendable {
     static let format: UInt64 = 1
@@ -192,7 +193,8 @@ final class IndexStore: Sendable {
         }
     }
 
-    /// Takes a merge a step further. Gives the new run when it is complete; its parts are then no runs any more, and their
+    /// Takes a merge a step further. Gives the new run when it is complete; its parts are then no runs any more, and
+    /// their
     /// blocks wait for `deleteBlocks`.
     func step(_ merge: Merge) throws(LogError) -> Run? {
         let transaction = try WriteTransaction(environment)
@@ -286,7 +288,8 @@ final class IndexStore: Sendable {
         try transaction.commit()
     }
 
-    /// Deletes the blocks that belong to no run: a merge, or the deletion after one, that a crash cut short. A run whose
+    /// Deletes the blocks that belong to no run: a merge, or the deletion after one, that a crash cut short. A run
+    /// whose
     /// last block is missing is found here too.
     private func deleteOrphans(_ known: [Run]) throws(LogError) {
         let blocksOf = Dictionary(uniqueKeysWithValues: known.map { ($0.number, $0.fences.count) })

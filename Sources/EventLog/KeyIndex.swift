@@ -1,14 +1,18 @@
 public import Hashing
 import Platform
 
-/// Every idempotency key of the log, for ever and exactly, in bounded memory: the newest in a table in memory, the older in
+/// Every idempotency key of the log, for ever and exactly, in bounded memory: the newest in a table in memory, the
+/// older in
 /// sorted runs on disk behind Bloom filters. A helper thread writes and merges the runs, off the commit path.
 ///
-/// It is a fold of the log in an LMDB environment of its own, that its churn may not touch the log's free list: it can be
-/// deleted at any time, and is thrown away at open when it is damaged or belongs to another log. After `open` insert again
+/// It is a fold of the log in an LMDB environment of its own, that its churn may not touch the log's free list: it can
+/// be
+/// deleted at any time, and is thrown away at open when it is damaged or belongs to another log. After `open` insert
+/// again
 /// what the log has after `progress`.
 ///
-/// `@unchecked Sendable`: entries and lookups come from one thread at a time (the writer's); what the helper shares with
+/// `@unchecked Sendable`: entries and lookups come from one thread at a time (the writer's); what the helper shares
+/// with
 /// it is behind `shared`.
 public final class KeyIndex: @unchecked Sendable {
     /// A key, and where in the log it was used.
@@ -205,31 +209,34 @@ public final class KeyIndex: @unchecked Sendable {
 
     /// Brings everything that is in memory to disk, and waits for it.
     public func flush() throws(LogError) {
-        if !table.entries.isEmpty || controlsFrozen < allControls.count {
+        while true {
+            // Whatever stopped the helper before, it tries again now.
             shared.signal { $0.failure = nil }
+            try waitForHelper { $0.frozen == nil }
+            if table.entries.isEmpty && controlsFrozen == allControls.count { return }
             freeze()
         }
+    }
+
+    /// Waits until the helper has done what is asked for, or gives its error.
+    private func waitForHelper(until isDone: (Shared) -> Bool) throws(LogError) {
         let failure = shared.wait { shared -> LogError?? in
             if let failure = shared.failure { return .some(failure) }
-            return shared.frozen == nil ? .some(nil) : nil
+            return isDone(shared) ? .some(nil) : nil
         }
         if case .some(.some(let error)) = failure { throw error }
-        precondition(table.entries.isEmpty, "\(table.entries.count) keys in memory after a flush")
     }
 
     /// Waits until no runs are left to be merged. For tests and measurements.
     package func settle() throws(LogError) {
         try flush()
-        let failure = shared.wait { shared -> LogError?? in
-            if let failure = shared.failure { return .some(failure) }
-            return Run.mergeable(shared.runs) == nil ? .some(nil) : nil
-        }
-        if case .some(.some(let error)) = failure { throw error }
+        try waitForHelper { Run.mergeable($0.runs) == nil }
     }
 
     // MARK: Controls
 
-    /// Notes the position of a record that changes how later ones are judged (plans, prices, credits). Positions ascend;
+    /// Notes the position of a record that changes how later ones are judged (plans, prices, credits). Positions
+    /// ascend;
     /// one that is known already is ignored.
     public func insertControl(_ position: UInt64) {
         if let last = allControls.last, position <= last { return }

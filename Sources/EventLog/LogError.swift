@@ -12,7 +12,8 @@ public enum LogError: Error, Hashable, Sendable, CustomStringConvertible {
     case newerFormat(folder: String, found: UInt64, known: UInt64)
     /// The data file has lost its end: reading it would kill the process (SIGBUS).
     case tooShort(folder: String, bytes: UInt64, needed: UInt64)
-    /// The disk (`ENOSPC`, `EDQUOT`, `EFBIG`) or the map (`MDB_MAP_FULL`) is full. Nothing was changed; the log stays usable.
+    /// The disk (`ENOSPC`, `EDQUOT`, `EFBIG`) or the map (`MDB_MAP_FULL`) is full. Nothing was changed; the log stays
+    /// usable.
     case full(code: Int32)
     /// A commit or sync failed in a way that leaves unknown what is on disk. The process must end: after it LMDB would
     /// take the next commit as if nothing had been (reliability: after EIO the page cache may lie).

@@ -2,7 +2,8 @@ import Glibc
 import Platform
 
 /// Writes zeros ahead of where LMDB appends, so that a commit's fsync finds blocks that are there and need no change of
-/// file metadata. The zeros go through a descriptor of our own: an error of the disk that it takes note of is then still
+/// file metadata. The zeros go through a descriptor of our own: an error of the disk that it takes note of is then
+/// still
 /// reported to LMDB's. (LMDB 0.9 holds its locks on lock.mdb, so closing a descriptor of data.mdb loses none.)
 ///
 /// What makes it safe: LMDB never writes at or past `frontier` (used pages + what the append needs + a generous slack,
@@ -63,7 +64,8 @@ final class Prezero: @unchecked Sendable {
         helper = nil
     }
 
-    /// Makes sure that LMDB may write a frame of `bytes`. On the writer's thread, outside of a transaction. Gives the code
+    /// Makes sure that LMDB may write a frame of `bytes`. On the writer's thread, outside of a transaction. Gives the
+    /// code
     /// of an error after which the disk cannot be trusted.
     func reserve(_ bytes: Int, used: Int) -> Int32? {
         // Two pages are LMDB's own: the header of the overflow pages and the rest of the last.

@@ -1,4 +1,5 @@
-/// A sorted run of keys on disk: blocks of entries in the database "blocks", and one value in "runs" that says what it is.
+/// A sorted run of keys on disk: blocks of entries in the database "blocks", and one value in "runs" that says what it
+/// is.
 ///
 /// Block, under the key (run number << 32 | block number), native order since it is a cache of this machine:
 /// ```
@@ -82,7 +83,8 @@ final class Run: Sendable {
 
     /// Throws `.corrupt` when a byte is not as written.
     init(number: UInt64, _ bytes: UnsafeRawBufferPointer) throws(LogError) {
-        let fault = LogError.corrupt(position: 0, reason: "key index: run \(number) is damaged; delete the index folder")
+        let fault = LogError.corrupt(
+            position: 0, reason: "key index: run \(number) is damaged; delete the index folder")
         guard bytes.count >= Run.headerSize, bytes.count % 8 == 0,
             bytes.loadUnaligned(as: UInt64.self) == Run.checksum(UnsafeRawBufferPointer(rebasing: bytes[8...]))
         else { throw fault }

@@ -75,7 +75,9 @@ struct Cursor: ~Copyable {
     }
 
     /// The first entry whose key is not below.
-    borrowing func seek(_ key: UInt64) throws(LogError) -> (key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer)? {
+    borrowing func seek(_ key: UInt64) throws(LogError) -> (
+        key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer
+    )? {
         var number = key
         var found = MDB_val()
         var value = MDB_val()
@@ -100,7 +102,9 @@ func integerKey(_ bytes: UnsafeRawBufferPointer) throws(LogError) -> UInt64 {
 }
 
 /// The value under an integer key.
-func getValue(_ transaction: OpaquePointer, _ database: Database, _ key: UInt64) throws(LogError) -> UnsafeRawBufferPointer? {
+func getValue(
+    _ transaction: OpaquePointer, _ database: Database, _ key: UInt64
+) throws(LogError) -> UnsafeRawBufferPointer? {
     var number = key
     var value = MDB_val()
     let code = withUnsafeMutableBytes(of: &number) { raw in

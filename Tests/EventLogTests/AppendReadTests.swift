@@ -64,7 +64,8 @@ import Testing
         try withFolder { folder in
             let log = try openLog(folder)
             // Five records of 100 bytes in each of four frames.
-            try fill(log, (0..<4).map { frame in (0..<5).map { [UInt8](repeating: UInt8(frame * 5 + $0), count: 100) } })
+            let record = [UInt8](repeating: 7, count: 100)
+            try fill(log, [[[UInt8]]](repeating: [[UInt8]](repeating: record, count: 5), count: 4))
             let rows: [(after: UInt64, records: Int, bytes: Int, last: UInt64)] = [
                 (0, 1, 1000, 1), (0, 7, 10_000, 7), (0, 100, 10_000, 20), (0, 100, 1000, 10), (0, 100, 1099, 10),
                 (0, 100, 1, 1), (4, 1, 0, 5), (5, 100, 300, 8), (3, 5, 10_000, 8), (19, 5, 500, 20), (20, 5, 500, 20),
@@ -72,7 +73,9 @@ import Testing
             ]
             for row in rows {
                 var count = 0
-                let last = try log.read(after: row.after, recordsMax: row.records, bytesMax: row.bytes) { _, _ in count += 1 }
+                let last = try log.read(after: row.after, recordsMax: row.records, bytesMax: row.bytes) { _, _ in
+                    count += 1
+                }
                 #expect(last == row.last, "\(row)")
                 #expect(count == Int(row.last - row.after), "\(row)")
             }

@@ -137,7 +137,9 @@ import Testing
                 guard !foundAtOpen else { return }
                 let log = try openLog(folder)
                 #expect(throws: LogError.self) { try log.withRecord(at: first + 1) { _ in } }
-                #expect(throws: LogError.self) { try log.read(after: first - 1, recordsMax: 9, bytesMax: 99) { _, _ in } }
+                #expect(throws: LogError.self) {
+                    try log.read(after: first - 1, recordsMax: 9, bytesMax: 99) { _, _ in }
+                }
             }
         }
     }

@@ -110,7 +110,8 @@ import Testing
         #expect(try FolderLock(folder: folder, name: "other") != nil)
         // Another process is refused, and its death gives back what it held.
         await #expect(processExitsWith: .exitCode(7)) { [folder = folder as String] in
-            guard try FolderLock(folder: folder) == nil, let held = try FolderLock(folder: folder, name: "third") else { return }
+            guard try FolderLock(folder: folder) == nil else { return }
+            guard let held = try FolderLock(folder: folder, name: "third") else { return }
             _ = held
             _exit(7)
         }
