@@ -6,8 +6,8 @@ import Platform
 import Projections
 import Records
 
-/// `verify`: every hash and position of the log, then everything folded again from position 1 and compared with the read
-/// models as they are. Two threads share the work; each piece is one scan of the log.
+/// `verify`: every hash and position of the log, then everything folded again from position 1 and compared with the
+/// read models as they are. Two threads share the work; each piece is one scan of the log.
 func verify(_ arguments: Arguments) throws -> Int32 {
     let folder = try DataFolder(try arguments.folder())
     let highWater = folder.log.highWater

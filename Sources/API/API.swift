@@ -9,8 +9,8 @@ public import Projections
 
 /// Requests to commands and queries, results to responses: what the daemon says to the outside (contract 4).
 ///
-/// `accept` and `handle` are called on the server's loop thread and never block: ingest goes to the writer, questions to a
-/// task that waits for the read models.
+/// `accept` and `handle` are called on the server's loop thread and never block: ingest goes to the writer, questions
+/// to a task that waits for the read models.
 public final class API: Sendable {
     public typealias Answer = @Sendable (Response) -> Void
 

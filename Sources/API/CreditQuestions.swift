@@ -179,8 +179,8 @@ extension API {
         return Response(status: 200, headers: headers, body: Array(text.utf8))
     }
 
-    /// Quoted always: a name may hold anything but control characters. A leading sign or "=" gets an apostrophe, so that
-    /// no spreadsheet takes a customer's name for a formula.
+    /// Quoted always: a name may hold anything but control characters. A leading sign or "=" gets an apostrophe, so
+    /// that no spreadsheet takes a customer's name for a formula.
     private static func cell(_ name: Name?) -> String {
         guard let name else { return "" }
         var text = name.text

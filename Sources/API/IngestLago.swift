@@ -4,11 +4,12 @@ internal import Formats
 internal import HTTP
 internal import JSON
 
-/// `POST /api/v1/events` and `/batch`: Lago's ingest API in Lago's own shapes, and OpenMeter's CloudEvents on the same path
-/// (contract 3 and 4).
+/// `POST /api/v1/events` and `/batch`: Lago's ingest API in Lago's own shapes, and OpenMeter's CloudEvents on the
+/// same path (contract 3 and 4).
 ///
-/// Lago's batch is all or nothing. Ours stores what is good and answers 422 for the rest: a sender that splits the batch
-/// and sends again finds what was stored as `value_already_exist`, which it takes for done; nothing is lost or doubled.
+/// Lago's batch is all or nothing. Ours stores what is good and answers 422 for the rest: a sender that splits the
+/// batch and sends again finds what was stored as `value_already_exist`, which it takes for done; nothing is lost or
+/// doubled.
 extension API {
     func postLago(_ request: Request, batch: Bool, key: Key, answer: @escaping Answer) {
         if OpenMeterFormat.recognizes(contentType: request.header("Content-Type"), body: request.body) {

@@ -4,8 +4,8 @@ internal import Formats
 internal import HTTP
 internal import JSON
 
-/// `POST /v1/ingest/litellm`: LiteLLM's generic API callback. Its sender drops a batch on any answer but 2xx, so the good
-/// items are stored, the bad ones parked, and the answer is 2xx once both are durable.
+/// `POST /v1/ingest/litellm`: LiteLLM's generic API callback. Its sender drops a batch on any answer but 2xx, so the
+/// good items are stored, the bad ones parked, and the answer is 2xx once both are durable.
 extension API {
     func postLiteLLM(_ request: Request, key: Key, answer: @escaping Answer) {
         let items: [DoorItem]

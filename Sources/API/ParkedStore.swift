@@ -7,8 +7,8 @@ internal import Platform
 /// Items that came in by a compatible door and could not be taken: kept with the reason and a few harmless facts, never
 /// with what they said. One NDJSON file in `parked/`, appended to and synced before the sender is answered.
 ///
-/// An item that comes again (LiteLLM sends the same batch many times) is kept once. An actor on a thread of its own, since
-/// it waits for the disk.
+/// An item that comes again (LiteLLM sends the same batch many times) is kept once. An actor on a thread of its own,
+/// since it waits for the disk.
 public actor ParkedStore {
     public static let itemsMax = 100_000
     /// Of the file when it is read at start: `itemsMax` lines of facts stay far below it.

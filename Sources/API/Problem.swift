@@ -47,7 +47,8 @@ struct Problem {
             status: status, headers: [("Content-Type", Problem.contentType)] + headers, body: writer.bytes + [0x0A])
     }
 
-    /// RFC 9110 section 15 reason phrases: the title of a problem without a type page of its own (RFC 9457 section 4.2.1).
+    /// RFC 9110 section 15 reason phrases: the title of a problem without a type page of its own (RFC 9457 section
+    /// 4.2.1).
     static func title(of status: Int) -> String {
         switch status {
         case 400: "Bad Request"

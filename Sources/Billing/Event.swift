@@ -84,7 +84,8 @@ public indirect enum Fact: Hashable, Sendable {
         }
     }
 
-    /// Whether a client may post it, and with which scope: `llm.*` with ingest, the rest with admin; the daemon's own never.
+    /// Whether a client may post it, and with which scope: `llm.*` with ingest, the rest with admin; the daemon's own
+    /// never.
     public var isDaemonOwn: Bool {
         switch self {
         case .creditsExpired, .lagoWindowClosed, .lagoBatchDelivered, .lagoBatchFailed: true

@@ -2,7 +2,8 @@
 ///
 /// Ratings multiply counts, prices, factors and a markup, each a decimal, and divide by powers of ten only; so every
 /// product is exact, and one rounding at the end is the only one (contract 2). Nearly all of them fit in 128 bits;
-/// those that do not (a hostile list of eight multipliers with twelve decimals each comes to some 700 bits) go on in limbs.
+/// those that do not (a hostile list of eight multipliers with twelve decimals each comes to some 700 bits) go on in
+/// limbs.
 struct Exact: Sendable {
     /// The integer, while it fits.
     private var small: UInt128

@@ -14,7 +14,8 @@ public struct Rating: Hashable, Sendable {
 
     /// What the owner is charged.
     public var charge: Money
-    /// What it would have been on the platform's key: equals `charge` unless byok, a failure or a cache hit made it less.
+    /// What it would have been on the platform's key: equals `charge` unless byok, a failure or a cache hit made it
+    /// less.
     public var notional: Money
     public var unpriced: Unpriced?
     /// The position of the `prices.published` record, and the index of its rule.

@@ -10,8 +10,8 @@ internal import Records
 /// LMDB transaction, one fsync; every submission in it is answered after that. The thread owns the write transactions
 /// (LMDB's must begin and end on one thread), the index and the admission state.
 ///
-/// `@unchecked Sendable`: `mailbox` and `statistics` are locked; everything else is touched by the writer's thread alone,
-/// once `start` has handed it over.
+/// `@unchecked Sendable`: `mailbox` and `statistics` are locked; everything else is touched by the writer's thread
+/// alone, once `start` has handed it over.
 public final class LogWriter: @unchecked Sendable {
     public typealias Completion = @Sendable (Result<Receipt, SubmitError>) -> Void
 
@@ -58,8 +58,8 @@ public final class LogWriter: @unchecked Sendable {
         }
     }
 
-    /// Recovers the admission state and the index from the log. `clock` gives microseconds since 1970; `onFatal` ends the
-    /// process when a commit failed: nothing may be answered after that.
+    /// Recovers the admission state and the index from the log. `clock` gives microseconds since 1970; `onFatal` ends
+    /// the process when a commit failed: nothing may be answered after that.
     public init(
         log: EventLog, index: KeyIndex, limits: WriterLimits = WriterLimits(),
         clock: @escaping @Sendable () -> Int64 = WallClock.microseconds,
@@ -216,8 +216,8 @@ public final class LogWriter: @unchecked Sendable {
         return verdicts
     }
 
-    /// Looks a key up in the index. A hit is checked against the record itself: truth is the key and the content, never a
-    /// prefix of their hashes.
+    /// Looks a key up in the index. A hit is checked against the record itself: truth is the key and the content,
+    /// never a prefix of their hashes.
     private func lookUp(_ item: Submission.Item) throws -> Admission.Stored? {
         for entry in try index.entries(for: item.keyHash) {
             let event = try log.withRecord(at: entry.position) { try RecordCodec.decode($0).event }

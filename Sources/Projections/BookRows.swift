@@ -2,7 +2,8 @@ internal import Billing
 internal import Records
 internal import SQLite
 
-/// A book and the rows it comes back from: what the read models share that fold charges. Its tables are those of book.sql.
+/// A book and the rows it comes back from: what the read models share that fold charges. Its tables are those of
+/// book.sql.
 struct BookRows {
     /// The tables, as one read model's digest knows them.
     struct Tables {
@@ -64,8 +65,8 @@ struct BookRows {
         book = Book(catalog: controls.catalog, ledger: Ledger(restoring: state, tracksChanges: true))
     }
 
-    /// What the record does to the book. Throws what admission would have refused: the log holds no such record unless by
-    /// a bug, and then the projector stops.
+    /// What the record does to the book. Throws what admission would have refused: the log holds no such record
+    /// unless by a bug, and then the projector stops.
     mutating func apply(_ record: Record) throws(RecordFault) -> Outcome {
         do {
             switch record.event.fact {

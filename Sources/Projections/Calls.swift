@@ -18,7 +18,8 @@ public struct Calls: Projection {
     private static let corrections = Corrections.table(tag: 3)
 
     private struct Key: Hashable {
-        var owner: Owner
+        var kind: UInt8
+        var owner: UInt32
         var day: Day
         var status: Call.Status
         var keySource: Call.KeySource
@@ -29,6 +30,7 @@ public struct Calls: Projection {
         var uncounted: Int64 = 0
     }
 
+    private var names = NamePool()
     private var pending: [Key: Counts] = [:]
     private var controls = Controls(table: Calls.controls, keepsPrices: false)
     private var corrections = Corrections(table: Calls.corrections)
@@ -61,16 +63,18 @@ public struct Calls: Projection {
     private mutating func add(_ sign: Int64, _ call: Call, on day: Day) {
         // Whether the plan counts calls on the owner's own provider key is asked when the sums are.
         let isCounted = Quota.uses(call, plan: nil)
-        func count(_ owner: Owner, in pending: inout [Key: Counts]) {
-            let key = Key(owner: owner, day: day, status: call.status, keySource: call.keySource)
+        if let org = call.org { count(0, org) }
+        if let user = call.user { count(1, user) }
+
+        func count(_ kind: UInt8, _ owner: Name) {
+            let key = Key(
+                kind: kind, owner: names.number(of: owner), day: day, status: call.status, keySource: call.keySource)
             if isCounted {
                 pending[key, default: Counts()].counted += sign
             } else {
                 pending[key, default: Counts()].uncounted += sign
             }
         }
-        if let org = call.org { count(.org(org), in: &pending) }
-        if let user = call.user { count(.user(user), in: &pending) }
     }
 
     public mutating func flush(into sink: any RowSink) throws {
@@ -80,17 +84,18 @@ public struct Calls: Projection {
             rows.append(
                 SumRow(
                     key: [
-                        .integer(Calls.number(of: key.owner)), .text(key.owner.name.text),
-                        .integer(Int64(key.day.number)), .integer(Int64(key.status.rawValue)),
-                        .integer(Int64(key.keySource.rawValue)),
+                        .integer(Int64(key.kind)), names.cell(key.owner), .integer(Int64(key.day.number)),
+                        .integer(Int64(key.status.rawValue)), .integer(Int64(key.keySource.rawValue)),
                     ], sums: [counts.counted, counts.uncounted]))
         }
         try sink.add(rows, to: Calls.counts)
         pending.removeAll(keepingCapacity: true)
+        names.trim()
         try controls.flush(into: sink)
         try corrections.flush(into: sink)
     }
 
+    /// The column `owner_kind`.
     static func number(of owner: Owner) -> Int64 {
         switch owner {
         case .org: 0

@@ -10,7 +10,8 @@ struct Controls {
 
     private let table: Table
     private let keepsPrices: Bool
-    private(set) var catalog = Catalog()
+    /// Rating remembers the rules it found in it: a cache, which changes no answer.
+    var catalog = Catalog()
     /// Eight bytes each; records of this kind are few.
     private var positions: [UInt64] = []
     private var flushed = 0

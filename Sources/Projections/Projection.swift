@@ -4,9 +4,9 @@ public import SQLite
 
 /// A fold of the log with its own SQLite file.
 ///
-/// `apply` is pure: it changes memory only, and gathers what the rows need. `flush` hands that over, once for many records;
-/// where batches are cut changes nothing in the rows. Memory must come back from the rows, or from records that the rows
-/// point at, since a projector starts from its file.
+/// `apply` is pure: it changes memory only, and gathers what the rows need. `flush` hands that over, once for many
+/// records; where batches are cut changes nothing in the rows. Memory must come back from the rows, or from records
+/// that the rows point at, since a projector starts from its file.
 public protocol Projection: SendableMetatype {
     /// "calls": also the name of the file.
     static var name: String { get }
@@ -23,7 +23,8 @@ public protocol Projection: SendableMetatype {
     /// Restores the memory that belongs to the rows in `database`, which are those of all records to `position`.
     mutating func load(from database: Database, at position: UInt64, log: any RecordSource) throws
 
-    /// Folds one record; called with every position in order. Throws what it cannot take: the projector stops before it.
+    /// Folds one record; called with every position in order. Throws what it cannot take: the projector stops before
+    /// it.
     mutating func apply(_ record: Record, log: any RecordSource) throws
 
     /// Hands over all that was gathered since the last flush.
@@ -36,45 +37,9 @@ extension Projection {
         try DatabaseSink.digest(of: tables, in: database)
     }
 
-    /// Folds the log from 1 to `position` in memory, and gives the digest that a read model at `position` must have.
-    /// `progress` is called now and then with the position reached.
-    public static func refold(
-        _ log: any RecordSource, through position: UInt64, progress: (UInt64) -> Void = { _ in }
-    ) throws -> MultisetDigest {
-        var fold = Self()
-        let sink = MemorySink()
-        var reached: UInt64 = 0
-        while reached < position {
-            let before = reached
-            let recordsMax = Int(clamping: min(position - reached, UInt64(Refold.chunkRecords)))
-            var expected = reached + 1
-            _ = try log.read(after: reached, recordsMax: recordsMax, bytesMax: Refold.chunkBytes) { record in
-                guard record.position <= position else { return }
-                guard record.position == expected else {
-                    throw RecordFault(position: expected, reason: "the log gave record \(record.position) instead")
-                }
-                do {
-                    try fold.apply(record, log: log)
-                } catch {
-                    throw (error as? RecordFault) ?? RecordFault(position: expected, reason: "\(error)")
-                }
-                expected += 1
-            }
-            reached = expected - 1
-            guard reached > before else { throw RecordFault(position: reached + 1, reason: "the log ends before it") }
-            if reached % Refold.flushRecords < before % Refold.flushRecords || reached == position {
-                try fold.flush(into: sink)
-            }
-            progress(reached)
-        }
-        return sink.digest
+    /// Folds the log from 1 to `position` in memory: the digest that a read model at `position` must have.
+    public static func refold(_ log: any RecordSource, through position: UInt64) throws -> MultisetDigest {
+        let digests = try Refold.run([(Self.self, position)], log: log)
+        return digests[0]
     }
-}
-
-/// Limits of a refold in memory.
-enum Refold {
-    static let chunkRecords = 10_000
-    static let chunkBytes = 8 << 20
-    /// Folds gather rows between flushes: bounded by this many records.
-    static let flushRecords: UInt64 = 100_000
 }

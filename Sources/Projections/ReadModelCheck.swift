@@ -1,7 +1,8 @@
 public import Hashing
 internal import SQLite
 
-/// What a read model's file says of itself, and what its rows say: read in one transaction, beside a running daemon too.
+/// What a read model's file says of itself, and what its rows say: read in one transaction, beside a running daemon
+/// too.
 public struct ReadModelCheck: Sendable {
     public var name: String
     /// The last position folded.

@@ -1,6 +1,6 @@
-internal import Billing
+public import Billing
 import Glibc
-internal import Hashing
+public import Hashing
 internal import SQLite
 internal import Schemas
 
@@ -51,7 +51,8 @@ struct ReadModelFile {
         try self.init(database: database, name: P.name)
     }
 
-    private init?(database: Database, name: String) throws(SQLiteError) {
+    /// From the row of progress; nil when there is none.
+    init?(database: Database, name: String) throws(SQLiteError) {
         let statement = try database.statement("SELECT position, recorded_at, digest FROM progress WHERE name = ?")
         try statement.bind(name, at: 0)
         guard try statement.step() else { return nil }
@@ -79,7 +80,8 @@ struct ReadModelFile {
         try database.run("COMMIT")
     }
 
-    /// Moves the progress from `position` on, inside the transaction that writes the rows: applying twice is impossible.
+    /// Moves the progress from `position` on, inside the transaction that writes the rows: applying twice is
+    /// impossible.
     mutating func advance(
         name: String, to last: UInt64, recordedAt: Timestamp, digest: MultisetDigest
     ) throws(SQLiteError) -> Bool {
@@ -88,5 +90,37 @@ struct ReadModelFile {
             .integer(Int64(last)), .integer(recordedAt.microseconds), .blob(digest.bytes), .text(name),
             .integer(Int64(position)))
         return changed == 1
+    }
+}
+
+/// What a read model's file says of itself, and what its rows say.
+public struct StoredReadModel: Hashable, Sendable {
+    /// The last position whose record is in the rows.
+    public var position: UInt64
+    /// When that record was stored; nil at 0.
+    public var recordedAt: Timestamp?
+    /// As kept beside the progress.
+    public var digest: MultisetDigest
+    /// Of the rows, all read in the same transaction: differs when the file is damaged.
+    public var digestOfRows: MultisetDigest
+}
+
+extension Projection {
+    /// Looks at a read model's file, beside a running daemon or not. Nil when there is none, or one of another schema
+    /// version, which a daemon would build anew.
+    /// - Throws: `SQLiteError`.
+    public static func stored(in folder: String) throws -> StoredReadModel? {
+        let path = ReadModelFile.path(folder: folder, name: name)
+        guard access(path, F_OK) == 0 else { return nil }
+        let database = try Database(path: path, mode: .readOnly)
+        return try database.read {
+            guard try database.integer("PRAGMA application_id") == ReadModelFile.applicationID,
+                try database.integer("PRAGMA user_version") == ReadModelFile.version(of: Self.self),
+                let file = try ReadModelFile(database: database, name: name)
+            else { return nil }
+            return StoredReadModel(
+                position: file.position, recordedAt: file.recordedAt, digest: file.digest,
+                digestOfRows: try digest(of: database))
+        }
     }
 }

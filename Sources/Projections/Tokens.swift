@@ -27,17 +27,18 @@ public struct Tokens: Projection {
     private static let corrections = Corrections.table(tag: 4)
 
     private struct Key: Hashable {
-        var org: Name?
+        var org: UInt32
         var day: Day
-        var user: Name?
-        var service: Name?
-        var model: Name
-        var provider: Name
+        var user: UInt32
+        var service: UInt32
+        var model: UInt32
+        var provider: UInt32
         var keySource: Call.KeySource
     }
 
+    private var names = NamePool()
     private var pending: [Key: TokenSums] = [:]
-    private var active: [Name?: Timestamp] = [:]
+    private var active: [UInt32: Timestamp] = [:]
     private var controls = Controls(table: Tokens.controls, keepsPrices: true)
     private var corrections = Corrections(table: Tokens.corrections)
 
@@ -51,58 +52,61 @@ public struct Tokens: Projection {
     public mutating func apply(_ record: Record, log: any RecordSource) throws {
         switch record.event.fact {
         case .call(let call):
-            try add(call, at: record.occurredAt, isCall: true, position: record.position)
+            try add(call, at: record.occurredAt, isCall: true)
         case .usage(let call):
-            try add(call, at: record.occurredAt, isCall: false, position: record.position)
+            try add(call, at: record.occurredAt, isCall: false)
         case .callVoided(let fact):
             if let old = try corrections.void(fact, at: record.position, log: log) { try unwind(old, log: log) }
         case .callAmended(let fact):
             let (old, new) = try corrections.amend(fact, at: record.position, log: log)
             if let old { try unwind(old, log: log) }
-            try add(new.call, at: new.occurredAt, isCall: new.isCall, position: new.position)
+            try add(new.call, at: new.occurredAt, isCall: new.isCall)
         default:
             controls.apply(record)
         }
     }
 
-    private mutating func add(_ call: Call, at time: Timestamp, isCall: Bool, position: UInt64) throws {
-        let sums = try TokenSums(call, at: time, isCall: isCall, catalog: controls.catalog)
-        try add(sums, of: call, at: time)
-        if let last = active[call.org], last >= time { return }
-        active[call.org] = time
+    private mutating func add(_ call: Call, at time: Timestamp, isCall: Bool) throws {
+        let sums = try TokenSums(call, at: time, isCall: isCall, catalog: &controls.catalog)
+        let org = try add(sums, of: call, at: time)
+        if active[org, default: time] <= time { active[org] = time }
     }
 
     /// Takes out what this version of a call added, by the catalog of that time: a list published since, in force since
     /// before, must not leave a difference.
     private mutating func unwind(_ version: Corrections.Version, log: any RecordSource) throws {
-        let catalog = try controls.catalog(at: version.position, log: log)
-        let sums = try TokenSums(version.call, at: version.occurredAt, isCall: version.isCall, catalog: catalog)
+        var catalog = try controls.catalog(at: version.position, log: log)
+        let sums = try TokenSums(version.call, at: version.occurredAt, isCall: version.isCall, catalog: &catalog)
         try add(sums.negated, of: version.call, at: version.occurredAt)
     }
 
-    private mutating func add(_ sums: TokenSums, of call: Call, at time: Timestamp) throws {
+    /// Gives the number of the org.
+    @discardableResult
+    private mutating func add(_ sums: TokenSums, of call: Call, at time: Timestamp) throws -> UInt32 {
         let key = Key(
-            org: call.org, day: time.day, user: call.user, service: call.service, model: call.model,
-            provider: call.provider, keySource: call.keySource)
+            org: names.number(of: call.org), day: time.day, user: names.number(of: call.user),
+            service: names.number(of: call.service), model: names.number(of: call.model),
+            provider: names.number(of: call.provider), keySource: call.keySource)
         guard pending[key, default: TokenSums()].add(sums) else { throw SumOverflow(table: Tokens.sums.name) }
+        return key.org
     }
 
     public mutating func flush(into sink: any RowSink) throws {
-        func cell(_ name: Name?) -> Value { name.map { .text($0.text) } ?? .null }
         var rows: [SumRow] = []
         rows.reserveCapacity(pending.count)
         for (key, sums) in pending {
             rows.append(
                 SumRow(
                     key: [
-                        cell(key.org), .integer(Int64(key.day.number)), cell(key.user), cell(key.service),
-                        cell(key.model), cell(key.provider), .integer(Int64(key.keySource.rawValue)),
+                        names.cell(key.org), .integer(Int64(key.day.number)), names.cell(key.user),
+                        names.cell(key.service), names.cell(key.model), names.cell(key.provider),
+                        .integer(Int64(key.keySource.rawValue)),
                     ], sums: sums.columns))
         }
         try sink.add(rows, to: Tokens.sums)
         pending.removeAll(keepingCapacity: true)
         for (org, time) in active {
-            let key = [cell(org)]
+            let key = [names.cell(org)]
             if case .integer(let last) = try sink.values(key: key, in: Tokens.activity)?.first,
                 last >= time.microseconds
             {
@@ -111,6 +115,7 @@ public struct Tokens: Projection {
             try sink.put([.integer(time.microseconds)], key: key, in: Tokens.activity)
         }
         active.removeAll(keepingCapacity: true)
+        names.trim()
         try controls.flush(into: sink)
         try corrections.flush(into: sink)
     }
@@ -132,8 +137,8 @@ struct TokenSums {
 
     init() {}
 
-    init(_ call: Call, at time: Timestamp, isCall: Bool, catalog: Catalog) throws {
-        let rating = try catalog.rate(call, at: time, countsCall: isCall)
+    init(_ call: Call, at time: Timestamp, isCall: Bool, catalog: inout Catalog) throws {
+        let rating = try catalog.rateRemembering(call, at: time, countsCall: isCall)
         calls = isCall && Quota.uses(call, plan: nil) ? 1 : 0
         if let usage = call.usage {
             inputTokens = usage.inputTokens ?? 0

@@ -22,10 +22,17 @@ public enum Value: Hashable, Sendable, ExpressibleByIntegerLiteral, ExpressibleB
         switch (left, right) {
         case (.null, .null): true
         case (.integer(let left), .integer(let right)): left == right
-        case (.text(let left), .text(let right)): left.utf8.elementsEqual(right.utf8)
+        case (.text(let left), .text(let right)): Value.isSame(left, right)
         case (.blob(let left), .blob(let right)): left == right
         default: false
         }
+    }
+
+    private static func isSame(_ left: String, _ right: String) -> Bool {
+        let isEqual = left.utf8.withContiguousStorageIfAvailable { leftBytes in
+            right.utf8.withContiguousStorageIfAvailable { leftBytes.elementsEqual($0) } ?? nil
+        }
+        return (isEqual ?? nil) ?? left.utf8.elementsEqual(right.utf8)
     }
 
     public func hash(into hasher: inout Hasher) {

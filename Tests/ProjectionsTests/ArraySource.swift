@@ -7,7 +7,8 @@ import TestEvents
 /// A log in memory.
 final class ArraySource: RecordSource {
     private struct State {
-        var records: [Record]
+        var records: [Record] = []
+        var positions: [Name: UInt64] = [:]
         var callbacks: [@Sendable (UInt64) -> Void] = []
         /// Reads hand over at most this many records: batches are cut wherever the test says.
         var readMax = Int.max
@@ -16,14 +17,18 @@ final class ArraySource: RecordSource {
     private let state: Lock<State>
 
     init(_ records: [Record] = []) {
-        state = Lock(State(records: records))
+        state = Lock(State())
+        append(records)
     }
 
     var records: [Record] { state.withLock { $0.records } }
 
     func append(_ more: some Sequence<Record>) {
         let (highWater, callbacks) = state.withLock { state in
-            state.records += more
+            for record in more {
+                state.records.append(record)
+                state.positions[record.event.id] = record.position
+            }
             return (UInt64(state.records.count), state.callbacks)
         }
         for callback in callbacks { callback(highWater) }
@@ -60,6 +65,11 @@ final class ArraySource: RecordSource {
         state.withLock { state in
             position >= 1 && position <= state.records.count ? state.records[Int(position) - 1] : nil
         }
+    }
+
+    /// All sources are "test": the id alone is the key.
+    func position(source: Name, id: Name, before limit: UInt64) throws -> UInt64? {
+        state.withLock { $0.positions[id] }.flatMap { $0 < limit ? $0 : nil }
     }
 
     func onAppend(_ body: @escaping @Sendable (UInt64) -> Void) {

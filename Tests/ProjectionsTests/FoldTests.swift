@@ -23,7 +23,7 @@ import Testing
             folder: folder.path, source: source, projections: [Calls.self, Tokens.self], runners: 1, pace: pace)
         try await models.start()
         for name in Self.names {
-            let seen = await models.wait(name, until: source.highWater, timeoutMilliseconds: 20_000)
+            let seen = await models.wait(name, until: source.highWater, timeoutMilliseconds: 120_000)
             #expect(seen == source.highWater, "\(models.statuses)")
         }
         let statuses = models.statuses
@@ -32,8 +32,9 @@ import Testing
     }
 
     private func stored<P: Projection>(_ type: P.Type, in folder: TemporaryFolder) throws -> String {
-        let database = try Database(path: folder.path + "/\(P.name).sqlite", mode: .readOnly)
-        return Digest(bytes: try P.digest(of: database).bytes).hex
+        let stored = try #require(try P.stored(in: folder.path))
+        #expect(stored.digest == stored.digestOfRows)
+        return Digest(bytes: stored.digestOfRows.bytes).hex
     }
 
     private func refolded<P: Projection>(_ type: P.Type, _ source: ArraySource) throws -> String {
@@ -55,6 +56,9 @@ import Testing
         #expect(try stored(Tokens.self, in: folder) == live[1])
         #expect(try refolded(Calls.self, whole) == live[0])
         #expect(try refolded(Tokens.self, whole) == live[1])
+
+        let together = try Refold.run([(Calls.self, 3000), (Tokens.self, 1234)], log: whole)
+        #expect(together == [try Calls.refold(whole, through: 3000), try Tokens.refold(whole, through: 1234)])
 
         // Stopped and started again and again, in batches and reads of any length.
         var random = RandomEvents(seed: seed &* 77)
@@ -137,7 +141,7 @@ import Testing
         let folder = TemporaryFolder()
         let models = ReadModels(folder: folder.path, source: source, projections: [Calls.self, Tokens.self])
         try await models.start()
-        for name in Self.names { await models.wait(name, until: 2000, timeoutMilliseconds: 20_000) }
+        for name in Self.names { await models.wait(name, until: 2000, timeoutMilliseconds: 120_000) }
         let seen = try await models.ask(TokensQuery(groups: TokensQuery.Dimension.allCases))
         #expect(seen.position == 2000)
         var found: [Key: TokensAnswer.Totals] = [:]
@@ -192,6 +196,28 @@ import Testing
         var expected = RowDigester(before)
         expected.add(Calls.tables[2], key: [2], values: [0])
         #expect(sink.digest == expected.digest)
+    }
+
+    @Test func `a row changed by hand shows in the digest of the rows`() async throws {
+        let source = ArraySource(RandomLog.records(200, seed: 21))
+        let folder = TemporaryFolder()
+        #expect(try Tokens.stored(in: folder.path) == nil)
+        _ = try await run(folder, source)
+        let intruder = try Database(path: folder.path + "/tokens.sqlite", mode: .readWrite)
+        for sql in [
+            "UPDATE tokens SET charge = charge + 1 WHERE org = 1", "DELETE FROM controls",
+            "UPDATE names SET text = 'x' WHERE id = 1", "UPDATE tokens SET org = 0 WHERE org = 1 AND calls = 0",
+        ] {
+            let stored = try #require(try Tokens.stored(in: folder.path))
+            #expect(stored.digest == stored.digestOfRows)
+            try intruder.run("BEGIN")
+            try intruder.run(sql)
+            #expect(try Tokens.digest(of: intruder) != stored.digest)
+            try intruder.run("ROLLBACK")
+        }
+        try intruder.run("DELETE FROM activity")
+        let stored = try #require(try Tokens.stored(in: folder.path))
+        #expect(stored.position == 200 && stored.digest != stored.digestOfRows)
     }
 
     @Test func `a sum that does not fit is an error and not a number`() throws {

@@ -22,7 +22,7 @@ import Testing
     }
 
     private func until(_ condition: () -> Bool) async throws {
-        for _ in 0..<2000 where !condition() { try await Task.sleep(for: .milliseconds(5)) }
+        for _ in 0..<20_000 where !condition() { try await Task.sleep(for: .milliseconds(5)) }
         #expect(condition())
     }
 
@@ -32,7 +32,7 @@ import Testing
         try await models.start()
         for number in 1...200 as ClosedRange<UInt64> {
             source.append(Self.call, at: RandomLog.firstDay.start)
-            #expect(await models.wait("calls", until: number, timeoutMilliseconds: 10_000) >= number)
+            #expect(await models.wait("calls", until: number, timeoutMilliseconds: 120_000) >= number)
             let seen = try await models.ask(
                 CallsQuery(owner: .org("o"), span: .day(RandomLog.firstDay), now: RandomLog.firstDay.start))
             #expect(seen.position == number)
@@ -68,7 +68,7 @@ import Testing
         }
         #expect(models.status("calls")?.flushes == 1)
         #expect(models.status("calls")?.lag == 50)
-        #expect(await models.wait("calls", until: 51, timeoutMilliseconds: 10_000) == 51)
+        #expect(await models.wait("calls", until: 51, timeoutMilliseconds: 120_000) == 51)
         #expect(models.status("calls")?.flushes == 2)
         #expect(models.status("tokens")?.progress == 1)
         await models.stop()
@@ -134,7 +134,7 @@ import Testing
         let records = RandomLog.records(100, seed: 4)
         let first = models(ArraySource(records))
         try await first.start()
-        for name in ["calls", "tokens"] { await first.wait(name, until: 100, timeoutMilliseconds: 10_000) }
+        for name in ["calls", "tokens"] { await first.wait(name, until: 100, timeoutMilliseconds: 120_000) }
         await first.stop()
 
         let older = models(ArraySource(Array(records.prefix(99))))
@@ -171,7 +171,7 @@ import Testing
             }
             let models = models(source)
             try await models.start()
-            await models.wait("tokens", until: 300, timeoutMilliseconds: 10_000)
+            await models.wait("tokens", until: 300, timeoutMilliseconds: 120_000)
             digests.insert(try #require(models.status("tokens")).digest)
             #expect(models.status("tokens")?.flushes == 1)
             await models.stop()
@@ -183,7 +183,7 @@ import Testing
         let source = ArraySource(RandomLog.records(50, seed: 6))
         let models = models(source)
         try await models.start()
-        await models.wait("calls", until: 50, timeoutMilliseconds: 10_000)
+        await models.wait("calls", until: 50, timeoutMilliseconds: 120_000)
         let intruder = try Database(path: folder.path + "/calls.sqlite", mode: .readWrite)
         try intruder.run("UPDATE progress SET position = 49")
         let before = try Calls.digest(of: intruder)
@@ -192,7 +192,7 @@ import Testing
             if case .stopped(let reason) = models.status("calls")?.state { reason.contains("position 50") } else { false }
         }
         #expect(try Calls.digest(of: intruder) == before)
-        await models.wait("tokens", until: 51, timeoutMilliseconds: 10_000)
+        await models.wait("tokens", until: 51, timeoutMilliseconds: 120_000)
         #expect(models.status("tokens")?.progress == 51)
         await models.stop()
     }
@@ -201,7 +201,7 @@ import Testing
         let source = ArraySource(RandomLog.records(20, seed: 7))
         let models = models(source) { $0.retryNanoseconds = 10_000_000 }
         try await models.start()
-        await models.wait("calls", until: 20, timeoutMilliseconds: 10_000)
+        await models.wait("calls", until: 20, timeoutMilliseconds: 120_000)
         // A lock that is held for longer than anyone waits for it would do; a table that is gone is quicker.
         let intruder = try Database(path: folder.path + "/calls.sqlite", mode: .readWrite)
         try intruder.run(script: "ALTER TABLE calls RENAME TO gone")
@@ -221,7 +221,7 @@ import Testing
         let models = models(source)
         await #expect(throws: QueryError.unavailable(model: "tokens")) { try await models.ask(TokensQuery()) }
         try await models.start()
-        await models.wait("tokens", until: 500, timeoutMilliseconds: 10_000)
+        await models.wait("tokens", until: 500, timeoutMilliseconds: 120_000)
         let outcomes = await withTaskGroup(of: Bool.self) { group in
             for _ in 0..<ReadModels.queriesPendingMax * 4 {
                 group.addTask {

@@ -37,7 +37,7 @@ private actor Writer {
         let models = ReadModels(folder: folder.path, source: source, projections: [Calls.self, Tokens.self])
         try await models.start()
         for name in ["calls", "tokens"] {
-            #expect(await models.wait(name, until: source.highWater, timeoutMilliseconds: 10_000) == source.highWater)
+            #expect(await models.wait(name, until: source.highWater, timeoutMilliseconds: 120_000) == source.highWater)
         }
         let answer = try await body(models)
         await models.stop()
@@ -152,7 +152,7 @@ private actor Writer {
                     plan(Name(checked: "p\(number)"), [Plan.CallLimit(limit: Int64(number), per: .day, enforce: .hard)]), at: start)
                 source.append(
                     .planAssigned(Assignment(owner: .org("o"), plan: Name(checked: "p\(number)"))), at: start)
-                await models.wait("calls", until: source.highWater, timeoutMilliseconds: 10_000)
+                await models.wait("calls", until: source.highWater, timeoutMilliseconds: 120_000)
                 // Both query threads.
                 for _ in 0..<2 {
                     let answer = try await models.ask(query).answer
@@ -263,7 +263,7 @@ private actor Writer {
             next += frame.count
         }
         for name in ["calls", "tokens"] {
-            #expect(await models.wait(name, until: 600, timeoutMilliseconds: 10_000) == 600)
+            #expect(await models.wait(name, until: 600, timeoutMilliseconds: 120_000) == 600)
         }
         #expect(models.status("calls")?.digest == Digest(bytes: try Calls.refold(inMemory, through: 600).bytes).hex)
         #expect(models.status("tokens")?.digest == Digest(bytes: try Tokens.refold(inMemory, through: 600).bytes).hex)
