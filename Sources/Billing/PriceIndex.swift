@@ -8,19 +8,25 @@ final class PriceIndex: Sendable {
     /// Rules whose model has no wildcard, by model; indexes ascend.
     private let exact: [Name: [Int32]]
     /// Rules for any model and rules with a wildcard; indexes ascend.
-    private let open: [Int32]
+    private let open: [OpenRule]
+
+    private struct OpenRule: Sendable {
+        var index: Int32
+        /// Nil: any model.
+        var pattern: [UInt8]?
+    }
 
     init(_ list: PriceList, position: UInt64, effective: Timestamp) {
         self.list = list
         self.position = position
         self.effective = effective
         var exact: [Name: [Int32]] = [:]
-        var open: [Int32] = []
+        var open: [OpenRule] = []
         for (index, rule) in list.rules.enumerated() {
             if let model = rule.model, !model.text.utf8.contains(Wildcard.star) {
                 exact[model, default: []].append(Int32(index))
             } else {
-                open.append(Int32(index))
+                open.append(OpenRule(index: Int32(index), pattern: rule.model.map { Array($0.text.utf8) }))
             }
         }
         self.exact = exact
@@ -30,19 +36,22 @@ final class PriceIndex: Sendable {
     /// The index of the first rule that matches; nil when none does.
     func rule(for call: Call) -> Int? {
         let byName = exact[call.model]?.first { matches(Int($0), call) }
-        for index in open {
-            if let byName, byName < index { break }
-            if matches(Int(index), call) { return Int(index) }
+        var model = call.model.text
+        let found = model.withUTF8 { model in
+            open.prefix { $0.index < byName ?? .max }.first { rule in
+                if let pattern = rule.pattern, !Wildcard.matches(pattern, model) { return false }
+                return matches(Int(rule.index), call)
+            }
         }
-        return byName.map(Int.init)
+        return (found?.index ?? byName).map(Int.init)
     }
 
+    /// Whether a rule matches, its model aside.
     private func matches(_ index: Int, _ call: Call) -> Bool {
         let rule = list.rules[index]
         if let operation = rule.operation, operation != call.operation { return false }
         if let provider = rule.provider, provider != call.provider { return false }
-        guard let model = rule.model else { return true }
-        return Wildcard.matches(model.text, call.model.text)
+        return true
     }
 }
 
@@ -51,20 +60,20 @@ enum Wildcard {
     static let star: UInt8 = 0x2A
 
     /// Goes back to the last star only, so the time is at most the product of both lengths.
-    static func matches(_ pattern: String, _ text: String) -> Bool {
-        let (pattern, text) = (Array(pattern.utf8), Array(text.utf8))
+    static func matches(_ pattern: [UInt8], _ text: UnsafeBufferPointer<UInt8>) -> Bool {
         var (at, seen) = (0, 0)
-        var retry: (at: Int, seen: Int)?
+        // Where to go on after the last star; -1 before the first.
+        var (retryAt, retrySeen) = (-1, 0)
         while seen < text.count {
             if at < pattern.count && pattern[at] == star {
-                retry = (at + 1, seen)
                 at += 1
+                (retryAt, retrySeen) = (at, seen)
             } else if at < pattern.count && pattern[at] == text[seen] {
                 at += 1
                 seen += 1
-            } else if let last = retry {
-                retry = (last.at, last.seen + 1)
-                (at, seen) = (last.at, last.seen + 1)
+            } else if retryAt >= 0 {
+                retrySeen += 1
+                (at, seen) = (retryAt, retrySeen)
             } else {
                 return false
             }

@@ -59,14 +59,15 @@ struct BookRows {
         try database.rows(tables.drawn.scanSQL) { row in
             state.drawn.append(
                 Drawn(
-                    org: BookRows.name(row, 0), user: BookRows.name(row, 1), day: Day(number: Int32(row.integer(at: 2))),
+                    org: BookRows.name(row, 0), user: BookRows.name(row, 1),
+                    day: Day(number: Int32(row.integer(at: 2))),
                     amount: BookRows.money(row, 3)))
         }
         book = Book(catalog: controls.catalog, ledger: Ledger(restoring: state, tracksChanges: true))
     }
 
-    /// What the record does to the book. Throws what admission would have refused: the log holds no such record
-    /// unless by a bug, and then the projector stops.
+    /// What the record does to the book. Throws what admission would have refused: the log holds no such record unless
+    /// by a bug, and then the projector stops.
     mutating func apply(_ record: Record) throws(RecordFault) -> Outcome {
         do {
             switch record.event.fact {

@@ -1,7 +1,7 @@
 internal import Billing
 public import Records
-internal import Schemas
 public import SQLite
+internal import Schemas
 
 /// Balances, lots and allocations as they stand, and every movement that led there.
 public struct Credits: Projection {
@@ -57,7 +57,9 @@ public struct Credits: Projection {
         for (seq, movement) in outcome.movements.enumerated() {
             pending.append(
                 Pending(movement: movement, position: record.position, seq: seq, at: record.occurredAt, model: model))
-            guard case .org(let org) = movement.owner, let user = movement.user, movement.kind == .charge else { continue }
+            guard case .org(let org) = movement.owner, let user = movement.user, movement.kind == .charge else {
+                continue
+            }
             // Sums of parts of the account's own sums, which admission keeps within 64 bits.
             spent[Spender(org: org, user: user), default: Spent()].charged -= movement.amount.nanos
             spent[Spender(org: org, user: user), default: Spent()].overage += movement.overage.nanos

@@ -1,7 +1,7 @@
 internal import Billing
 public import Records
-internal import Schemas
 public import SQLite
+internal import Schemas
 
 /// Gathers usage of owners with a Lago subscription into lines, seals them when a window is closed, and follows what
 /// became of the batches (contract 6).

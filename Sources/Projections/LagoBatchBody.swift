@@ -3,8 +3,8 @@ internal import Billing
 /// The body for Lago's `POST /api/v1/events/batch`: a pure function of sealed lines, so the same bytes every time.
 ///
 /// Each line gives an `llm_usage` event (transaction id: the line's), and where something is due an `llm_overage` event
-/// (the line's id and "-overage"), whose `precise_total_amount_cents` a dynamic charge takes as it is. Its `units`
-/// are the credits due: over zero, since Lago makes an amount of no units nothing.
+/// (the line's id and "-overage"), whose `precise_total_amount_cents` a dynamic charge takes as it is. Its `units` are
+/// the credits due: over zero, since Lago makes an amount of no units nothing.
 public enum LagoBatchBody {
     public static func bytes(_ lines: [LagoLine], batch: LagoBatchID) -> [UInt8] {
         var text = "{\"events\":["

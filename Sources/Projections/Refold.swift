@@ -6,7 +6,7 @@ public enum Refold {
     static let chunkRecords = 10_000
     static let chunkBytes = 8 << 20
     /// Folds gather rows between flushes: bounded by this many records.
-    static let flushRecords = 1_000_000
+    static let flushRecords = 100_000
 
     /// Folds each projection through its position, in one pass over the log, and gives their digests in the same order.
     /// `progress` is called every few thousand records with the position reached; throw from it to stop.

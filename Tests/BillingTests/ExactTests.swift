@@ -62,7 +62,11 @@ struct Seeded: RandomNumberGenerator {
     @Test func `every value around a half is rounded to even, in small and in wide numbers`() {
         for value in Int64(0)...2_000 {
             for dropped in 0...4 {
-                let expected = { var d = Digits(value); d.multiply(by: Digits(1)); return d.rounded(dropping: dropped) }()
+                let expected = {
+                    var d = Digits(value)
+                    d.multiply(by: Digits(1))
+                    return d.rounded(dropping: dropped)
+                }()
                 let small = Exact(UInt64(value), scale: dropped)
                 #expect(small.rounded(digits: 0).map(String.init) == expected, "\(value)e-\(dropped)")
                 // The same value with 60 more decimals is wide.
@@ -84,7 +88,8 @@ struct Seeded: RandomNumberGenerator {
             for _ in 0..<count {
                 let width = Int64(pow(Int.random(in: 0...18, using: &random)))
                 let decimal = Decimal(
-                    mantissa: Int64.random(in: 0...width, using: &random), scale: Int.random(in: 0...12, using: &random))
+                    mantissa: Int64.random(in: 0...width, using: &random), scale: Int.random(in: 0...12, using: &random)
+                )
                 exact.multiply(by: decimal)
                 slow.multiply(by: Digits(decimal.mantissa))
                 scale += decimal.scale
@@ -136,12 +141,15 @@ struct Seeded: RandomNumberGenerator {
             multipliers: (0..<8).map {
                 PriceList.Multiplier(
                     attribute: Script.name("a\($0)"),
-                    values: [.init(value: "x", factor: Script.decimal($0 < 4 ? "999999.999999999999" : "0.000001000001"))])
+                    values: [
+                        .init(value: "x", factor: Script.decimal($0 < 4 ? "999999.999999999999" : "0.000001000001"))
+                    ])
             })
         var book = Book()
         let time = Script.instant("11-01")
         book.apply(
-            Event(source: Script.name("s"), id: Script.name("p"), time: time, fact: .pricesPublished(list)), position: 1,
+            Event(source: Script.name("s"), id: Script.name("p"), time: time, fact: .pricesPublished(list)),
+            position: 1,
             at: time)
         var call = Script.call(["user": "ann", "in": "3"], [])
         call.attributes = (0..<8).map { Attribute(name: Script.name("a\($0)"), value: "x") }

@@ -242,7 +242,8 @@ import Testing
             """
             prices rule cost=1 model=a rule call=900000
             call user=ann model=a cost=-1 => rejects amount_out_of_range data.cost_usd
-            call user=ann model=a cost=9223372036.854775807 => charge \(largest); user:ann -\(largest) = -\(largest) [] over \(largest)
+            call user=ann model=a cost=9223372036.854775807 \
+            => charge \(largest); user:ann -\(largest) = -\(largest) [] over \(largest)
             call user=ann model=a cost=0.000000001 => rejects amount_out_of_range data.usage
             call user=ann model=a byok cost=0.000000001 => charge 0 notional 0.000001
             call user=bob model=a cost=10000000000 => rejects amount_out_of_range data.usage

@@ -1,9 +1,8 @@
 import Billing
 import Testing
 
-/// A book driven by rows of text, one event or question a row: `@time verb arguments => what came of it`. A row
-/// without a time has that of the row before it. What comes of it is compared as text, so that every verdict and
-/// number is seen.
+/// A book driven by rows of text, one event or question a row: `@time verb arguments => what came of it`. A row without
+/// a time has that of the row before it. What comes of it is compared as text, so that every verdict and number is seen.
 struct Script {
     var book = Book(tracksChanges: true)
     var time = Script.instant("11-01")
@@ -46,7 +45,9 @@ struct Script {
         case "drawn":
             let summary = book.ledger.summary(of: .org(Script.name(words[0])), at: time)
             let status = summary?.allocations.first { $0.allocation.user.text == words[1] }
-            return status.map { "\($0.drawn.credits) left \($0.remaining.credits) until \($0.resetsAt?.rfc3339 ?? "-")" }
+            return status.map {
+                "\($0.drawn.credits) left \($0.remaining.credits) until \($0.resetsAt?.rfc3339 ?? "-")"
+            }
                 ?? "none"
         case "sweep":
             // What the daemon does when ends pass.
@@ -89,7 +90,8 @@ struct Script {
         }
         for movement in outcome.movements {
             let slices = movement.slices.map { "\($0.lot) \($0.amount.credits)" }.joined(separator: ", ")
-            var text = "\(render(movement.owner)) \(movement.amount.credits) = \(movement.balanceAfter.credits) [\(slices)]"
+            var text =
+                "\(render(movement.owner)) \(movement.amount.credits) = \(movement.balanceAfter.credits) [\(slices)]"
             if movement.overage != .zero { text += " over \(movement.overage.credits)" }
             if movement.invoiced != .zero { text += " invoiced \(movement.invoiced.credits)" }
             if outcome.rating == nil { text = movement.kind.name + " " + text }
@@ -181,7 +183,9 @@ struct Script {
         case "expire": return (id, .creditsExpired(LotExpired(lot: name(plain[0]), credits: money(plain[1]))))
         case "callvoid": return (id, .callVoided(CallVoided(source: name("test"), id: id, reason: "test")))
         case "amend":
-            return (id, .callAmended(CallAmended(source: name("test"), id: id, reason: "test", call: call(options, plain))))
+            return (
+                id, .callAmended(CallAmended(source: name("test"), id: id, reason: "test", call: call(options, plain)))
+            )
         case "close":
             return (id, .lagoWindowClosed(LagoWindowClosed(windowSeconds: 3600, through: instant(plain[0]))))
         case "call": return (id, .call(call(options, plain)))

@@ -24,7 +24,8 @@ import Testing
         case 13, 14:
             let amount = pick(["0", "1", "5", "20"])
             let period = pick(["day", "week", "month", "never"])
-            return "alloc \(pick(["a", "b"])) \(pick(["x", "y", "z"])) \(pick(["cap", "carve_out"])) \(amount) \(period)"
+            return
+                "alloc \(pick(["a", "b"])) \(pick(["x", "y", "z"])) \(pick(["cap", "carve_out"])) \(amount) \(period)"
         case 15: return "void g\(Int.random(in: 0...number, using: &random))"
         case 16: return "\(time) sweep"
         case 17:

@@ -143,7 +143,8 @@ import Testing
         source.append(.pricesPublished(PriceList(unit: .credits, rules: [rule])), at: now)
         func grant(_ owner: Owner, _ credits: Int64, _ id: Name, _ priority: UInt8) {
             let grant = Grant(
-                owner: owner, credits: Money(nanos: credits * Money.nanosPerCredit), category: .paid, priority: priority)
+                owner: owner, credits: Money(nanos: credits * Money.nanosPerCredit), category: .paid, priority: priority
+            )
             source.append(.creditsGranted(grant), at: now, id: id)
         }
         grant(.org("o"), 3, "late burner", 9)
@@ -180,7 +181,10 @@ import Testing
     @Test func `cursors and ids are read as they are written and in no other way`() {
         #expect(StatementCursor("41-0") == StatementCursor(position: 41, sequence: 0))
         #expect(LagoBatchID("b-41-7") == LagoBatchID(position: 41, number: 7))
-        for text in ["", "-", "41", "41-", "-1", "+1-0", "041-0", "1-00", "1-0-0", "1-x", "9223372036854775808-0", "1-4294967296"] {
+        for text in [
+            "", "-", "41", "41-", "-1", "+1-0", "041-0", "1-00", "1-0-0", "1-x", "9223372036854775808-0",
+            "1-4294967296",
+        ] {
             #expect(StatementCursor(text) == nil, "\(text)")
         }
         for text in ["41-7", "b-41", "B-41-7", "b--7", "b-41-7 ", "b-041-7"] { #expect(LagoBatchID(text) == nil) }

@@ -27,7 +27,8 @@ import Testing
         return source
     }
 
-    private func call(_ model: Name = "m", org: Name = "o", input: Int64? = nil, status: Call.Status = .success) -> Fact {
+    private func call(_ model: Name = "m", org: Name = "o", input: Int64? = nil, status: Call.Status = .success) -> Fact
+    {
         .call(
             Call(
                 org: org, provider: "openai", model: model, operation: .chat, status: status,
@@ -74,8 +75,8 @@ import Testing
                 "images":2,"audio_seconds":12.5,"credits":"0","line_id":"l-8-1","batch_id":"b-8-1"}},\#
                 {"transaction_id":"l-8-2","external_subscription_id":"sub \"1\"","code":"llm_usage",\#
                 "timestamp":1793491261,"properties":{"model":"m\\","provider":"openai","operation":"chat","calls":2,\#
-                "input_tokens":17,"output_tokens":10,"cache_read_tokens":4,"cache_write_tokens":0,"reasoning_tokens":0,\#
-                "credits":"4","line_id":"l-8-2","batch_id":"b-8-1"}},\#
+                "input_tokens":17,"output_tokens":10,"cache_read_tokens":4,"cache_write_tokens":0,\#
+                "reasoning_tokens":0,"credits":"4","line_id":"l-8-2","batch_id":"b-8-1"}},\#
                 {"transaction_id":"l-8-2-overage","external_subscription_id":"sub \"1\"","code":"llm_overage",\#
                 "timestamp":1793491261,"precise_total_amount_cents":"0.1","properties":{"model":"m\\",\#
                 "provider":"openai","operation":"chat","units":"1","line_id":"l-8-2","batch_id":"b-8-1"}}]}
@@ -104,6 +105,15 @@ import Testing
             #expect(batches.map(\.firstPosition) == [6, 4, 9])
             let open = try await models.ask(LagoOpenQuery()).answer
             #expect(open == LagoOpen(lines: 1, firstEnd: start + 7200))
+        }
+    }
+
+    @Test func `windows of the time before 1970 are half-open too`() {
+        let rows: [(micros: Int64, start: Int64)] = [
+            (0, 0), (-1, -3600), (-3_600_000_000, -3600), (-3_600_000_001, -7200), (3_599_999_999, 0),
+        ]
+        for row in rows {
+            #expect(LagoLineKey.windowStart(of: Timestamp(microseconds: row.micros), seconds: 3600) == row.start)
         }
     }
 
