@@ -1,3 +1,4 @@
+import EventLog
 import Glibc
 import Platform
 
@@ -49,5 +50,9 @@ do {
     exit(ExitCode.couldNotRun)
 } catch {
     Console.error("tallystick-replay: \(error)\n")
-    exit(ExitCode.couldNotRun)
+    // A log that is damaged at its end is refused when it is opened: it does not hold, it is not that nobody could look.
+    switch error as? LogError {
+    case .corrupt, .tooShort: exit(ExitCode.differs)
+    default: exit(ExitCode.couldNotRun)
+    }
 }

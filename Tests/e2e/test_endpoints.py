@@ -219,13 +219,17 @@ class Receipts(DaemonCase):
         self.daemon.post("/v1/events", [
             event("g", "credits.granted", org="org_a", credits="100", category="paid"),
             event("a", "credits.allocated", org="org_a", user="u", mode="carve_out", credits="30", period="never")])
+        # His own part, then what the pool has left; nobody else reaches his part.
         user = self.daemon.read("/v1/orgs/org_a/users/u/credits")
-        self.assertEqual(user["available_credits"], "30", user)
+        self.assertEqual(user["available_credits"], "100", user)
+        self.assertEqual(user["allocations"][0]["remaining_credits"], "30", user)
+        other = self.daemon.read("/v1/orgs/org_a/users/other/credits")
+        self.assertEqual(other["available_credits"], "70", other)
         pool = self.daemon.read("/v1/orgs/org_a/credits")
-        self.assertEqual(pool["available_credits"], "70", pool)
+        self.assertEqual((pool["available_credits"], pool["balance_credits"]), ("70", "100"), pool)
 
 
-class Lago(DaemonCase):
+class LagoBatches(DaemonCase):
     starter = True
 
     def test_windows_batches_and_delivery(self):
@@ -258,6 +262,10 @@ class Lago(DaemonCase):
         self.assertIn(wrong.status, (400, 422))
         missing = self.daemon.post("/v1/lago/batches/none/delivery", {"outcome": "delivered"})
         self.assertProblem(missing, 404)
+
+
+class LagoFormat(DaemonCase):
+    starter = True
 
     def test_events_in_lagos_format(self):
         properties = {"model": "gpt-4o", "response_cost": 1.35e-05, "prompt_tokens": 10, "completion_tokens": 20,
@@ -335,7 +343,8 @@ class LiteLLM(DaemonCase):
 
     def test_bad_items_are_parked_and_the_good_ones_stored(self):
         stream = json.loads(dict(captures("02"))["02_proxy_stream.json"])[0]
-        negative = dict(stream, id="neg", prompt_tokens=-5)
+        usage = dict(stream["metadata"]["usage_object"], prompt_tokens=-5)
+        negative = dict(stream, id="neg", prompt_tokens=-5, metadata=dict(stream["metadata"], usage_object=usage))
         self.assertEqual(self.verdicts([negative, stream, {"not": "an item"}, 7])[:3], (1, 0, 3))
         parked = self.daemon.read("/v1/parked")["parked"]
         self.assertEqual(len(parked), 3)
