@@ -22,15 +22,12 @@ func diff(_ arguments: Arguments) throws -> Int32 {
                 + "up to the shorter end they are the same")
     }
     for projection in ReadModels.all {
-        func compare<P: Projection>(_ type: P.Type) throws {
-            guard let one = try ReadModelCheck.read(type, folder: left.readModels),
-                let other = try ReadModelCheck.read(type, folder: right.readModels)
-            else { return }
-            if one.position == other.position && one.rows != other.rows {
-                findings.append("the read model \(P.name) differs at position \(one.position)")
-            }
+        guard let one = try projection.stored(in: left.readModels),
+            let other = try projection.stored(in: right.readModels)
+        else { continue }
+        if one.position == other.position && one.digestOfRows != other.digestOfRows {
+            findings.append("the read model \(projection.name) differs at position \(one.position)")
         }
-        try compare(projection)
     }
     if arguments.json {
         var writer = JSONWriter()

@@ -33,7 +33,8 @@ func importRecords(_ arguments: Arguments) throws -> Int32 {
         }
         if frame.isFull || frame.recordedAt != stored.record.recordedAt.microseconds { try frame.append(to: log) }
         guard frame.add(stored.record) == stored.hash else {
-            Console.error("tallystick-replay: the record at position \(position) does not have the hash it was exported with\n")
+            Console.error(
+                "tallystick-replay: the record at position \(position) does not have the hash it was exported with\n")
             return ExitCode.differs
         }
     }

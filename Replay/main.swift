@@ -50,7 +50,8 @@ do {
     exit(ExitCode.couldNotRun)
 } catch {
     Console.error("tallystick-replay: \(error)\n")
-    // A log that is damaged at its end is refused when it is opened: it does not hold, it is not that nobody could look.
+    // A log that is damaged at its end is refused when it is opened: it does not hold, it is not that nobody could
+    // look.
     switch error as? LogError {
     case .corrupt, .tooShort: exit(ExitCode.differs)
     default: exit(ExitCode.couldNotRun)

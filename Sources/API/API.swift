@@ -86,7 +86,9 @@ public final class API: Sendable {
         switch Route.match(head.method, head.pathSegments) {
         case .none:
             return .failure(
-                Refusal(response: Problem(404, "unknown_path", "there is nothing at this path; see /openapi.json").response))
+                Refusal(
+                    response: Problem(404, "unknown_path", "there is nothing at this path; see /openapi.json")
+                        .response))
         case .methodNotAllowed(let allow):
             return .failure(
                 Refusal(

@@ -205,7 +205,8 @@ extension API {
         writer.key("window")
         writer.object { writer in
             writer.member("start", string: Timestamp(microseconds: batch.windowStart * 1_000_000).rfc3339)
-            writer.member("end", string: Timestamp(microseconds: (batch.windowStart + batch.windowSeconds) * 1_000_000).rfc3339)
+            let end = batch.windowStart + batch.windowSeconds
+            writer.member("end", string: Timestamp(microseconds: end * 1_000_000).rfc3339)
         }
         writer.member("first_position", integer: batch.firstPosition)
         writer.member("last_position", integer: batch.lastPosition)

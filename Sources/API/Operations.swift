@@ -87,9 +87,13 @@ extension API {
         }
         page.gauge("tallystick_parked_items", "Items that could not be taken.", UInt64(await parked.count))
         let statuses = models.statuses
-        page.family("tallystick_projector_progress", "gauge", "Last position folded.", statuses) { ($0.name, $0.progress) }
+        page.family("tallystick_projector_progress", "gauge", "Last position folded.", statuses) {
+            ($0.name, $0.progress)
+        }
         page.family("tallystick_projector_lag", "gauge", "Records not yet folded.", statuses) { ($0.name, $0.lag) }
-        page.family("tallystick_projector_flushes_total", "counter", "Transactions.", statuses) { ($0.name, $0.flushes) }
+        page.family("tallystick_projector_flushes_total", "counter", "Transactions.", statuses) {
+            ($0.name, $0.flushes)
+        }
         page.family("tallystick_projector_up", "gauge", "0 when stopped.", statuses) { status in
             if case .stopped = status.state { (status.name, 0) } else { (status.name, 1) }
         }

@@ -74,7 +74,8 @@ struct Problem {
         503, "overloaded", "more is waiting to be written than the limit allows; nothing of this request was stored",
         headers: [("Retry-After", "1")])
     static let stopping = Problem(
-        503, "stopping", "the daemon is going down; nothing of this request was stored", headers: [("Retry-After", "2")])
+        503, "stopping", "the daemon is going down; nothing of this request was stored",
+        headers: [("Retry-After", "2")])
     static let full = Problem(
         507, "log_full", "the log has no room left (disk or map); nothing of this request was stored",
         headers: [("Retry-After", "30")])

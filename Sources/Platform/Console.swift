@@ -14,7 +14,9 @@ public enum Console {
         let bytes = Array(bytes)
         var done = 0
         while done < bytes.count {
-            let written = bytes.withUnsafeBytes { Glibc.write(file, $0.baseAddress?.advanced(by: done), $0.count - done) }
+            let written = bytes.withUnsafeBytes {
+                Glibc.write(file, $0.baseAddress?.advanced(by: done), $0.count - done)
+            }
             if written < 0 {
                 if errno == EINTR { continue }
                 return false

@@ -104,7 +104,8 @@ private final class Daemon {
 
         for (name, value) in [
             ("connections_max", configuration.connectionsMax), ("events_body_bytes_max", limits.eventsBodyBytesMax),
-            ("callback_body_bytes_max", limits.callbackBodyBytesMax), ("bodies_bytes_max", configuration.bodiesBytesMax),
+            ("callback_body_bytes_max", limits.callbackBodyBytesMax),
+            ("bodies_bytes_max", configuration.bodiesBytesMax),
             ("events_per_request_max", limits.eventsPerRequestMax),
             ("writer_pending_bytes_max", writerLimits.pendingBytesMax),
             ("group_records_max", writerLimits.groupRecordsMax), ("map_bytes", settings.integer("map-gib") << 30),

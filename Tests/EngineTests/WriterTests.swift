@@ -71,7 +71,8 @@ struct WriterTests {
 
     @Test func `a subscription stands for the owner whose plan names it, else for an org`() throws {
         let rig = try Rig()
-        let plan = Event(source: "a", id: "p", time: nil, fact: .planDefined(Plan(name: "pro", calls: [], markup: .zero)))
+        let plan = Event(
+            source: "a", id: "p", time: nil, fact: .planDefined(Plan(name: "pro", calls: [], markup: .zero)))
         let assigned = Event(
             source: "a", id: "as", time: nil,
             fact: .planAssigned(
@@ -95,7 +96,10 @@ struct WriterTests {
         let rig = try Rig()
         _ = try rig.post([call("1", org: "other")])
         let verdicts = try rig.post(
-            [call("1", org: "other"), call("2", org: "acme"), call("3", org: nil, user: "u"), call("4", org: nil, subscription: "other")],
+            [
+                call("1", org: "other"), call("2", org: "acme"), call("3", org: nil, user: "u"),
+                call("4", org: nil, subscription: "other"),
+            ],
             confinedTo: "acme")
         #expect(
             verdicts.map(\.summary)
