@@ -5,11 +5,11 @@ import Platform
 let usage = """
     tallystick-replay: proves that every number follows from the log
 
-      tallystick-replay verify  --data DIR          hashes, frames, gaps; refolds everything and compares the read models
-      tallystick-replay rebuild --data DIR          deletes the read models and folds them again (daemon stopped)
-      tallystick-replay export  --data DIR          every record as NDJSON on standard output, lossless
-      tallystick-replay import  --data DIR          an export from standard input into a new folder
-      tallystick-replay diff    DIR OTHER           the first difference between two logs, and their read models
+      tallystick-replay verify  --data DIR    hashes, frames, gaps; refolds all, compares the read models
+      tallystick-replay rebuild --data DIR    deletes the read models, folds them again (daemon stopped)
+      tallystick-replay export  --data DIR    every record as NDJSON on standard output, lossless
+      tallystick-replay import  --data DIR    an export from standard input into a new folder
+      tallystick-replay diff    DIR OTHER     the first difference between two logs; their read models
 
     --json prints the result as one JSON object. All but import and rebuild work beside a running daemon.
     Exit codes: 0 it holds, 1 it does not (and says where), 2 it could not run.

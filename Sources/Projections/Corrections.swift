@@ -71,7 +71,9 @@ struct Corrections {
     ) throws -> Version {
         guard let found = try log.position(source: source, id: id, before: position),
             let record = try log.record(at: found), let version = Version(record)
-        else { throw RecordFault(position: position, reason: "corrects a call that is not in the log: \(source) \(id)") }
+        else {
+            throw RecordFault(position: position, reason: "corrects a call that is not in the log: \(source) \(id)")
+        }
         return version
     }
 

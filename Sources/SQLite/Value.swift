@@ -1,5 +1,7 @@
 /// A value to bind. No floating point: no amount of ours is one.
-public enum Value: Hashable, Sendable, ExpressibleByIntegerLiteral, ExpressibleByStringLiteral, ExpressibleByNilLiteral {
+public enum Value: Hashable, Sendable, ExpressibleByIntegerLiteral, ExpressibleByStringLiteral,
+    ExpressibleByNilLiteral
+{
     case null
     case integer(Int64)
     case text(String)
