@@ -16,9 +16,9 @@ func module(_ name: String, uses: [String] = [], path: String? = nil) -> Target 
         path: path ?? "Sources/\(name)", swiftSettings: settings)
 }
 
-func program(_ name: String, uses: [String], path: String) -> Target {
+func program(_ name: String, uses: [String], path: String, exclude: [String] = []) -> Target {
     .executableTarget(
-        name: name, dependencies: uses.map { .init(stringLiteral: $0) }, path: path,
+        name: name, dependencies: uses.map { .init(stringLiteral: $0) }, path: path, exclude: exclude,
         swiftSettings: settings)
 }
 
@@ -38,18 +38,23 @@ let package = Package(
         // Programs.
         program(
             "tallystick",
-            uses: ["API", "Server", "Engine", "Projections", "EventLog", "Platform", "Billing", "Formats", "JSON", "HTTP"],
+            uses: [
+                "API", "Server", "Engine", "Projections", "EventLog", "Platform", "Billing", "Formats", "JSON", "HTTP",
+            ],
             path: "Sources/tallystick"),
         program(
             "tallystick-replay",
             uses: ["Projections", "EventLog", "Records", "Formats", "Billing", "JSON", "Hashing", "Platform", "Engine"],
             path: "Replay"),
-        program("tallystick-bench", uses: ["Platform"], path: "ops/bench"),
+        program("tallystick-bench", uses: ["Platform"], path: "ops/bench", exclude: ["run"]),
 
         // Machinery.
         module(
             "API",
-            uses: ["HTTP", "JSON", "Billing", "Formats", "Records", "Engine", "Projections", "Schemas", "Hashing", "Platform"]),
+            uses: [
+                "HTTP", "JSON", "Billing", "Formats", "Records", "Engine", "EventLog", "Projections", "Schemas",
+                "Hashing", "Platform",
+            ]),
         module(
             "Projections",
             uses: ["Billing", "Records", "EventLog", "SQLite", "Schemas", "Hashing", "Platform"]),
@@ -61,7 +66,7 @@ let package = Package(
 
         // Pure: no I/O, no clock, no actor, no Foundation.
         module("Records", uses: ["Billing", "Hashing"]),
-        module("Formats", uses: ["Billing", "JSON", "Hashing"]),
+        module("Formats", uses: ["Billing", "JSON", "Hashing", "Records"]),
         module("HTTP"),
         module("JSON"),
         module("Billing"),
@@ -106,8 +111,7 @@ let package = Package(
             uses: ["Projections", "EventLog", "SQLite", "Records", "Billing", "Hashing", "Platform", "TestEvents"]),
         tests("Engine", uses: ["Engine", "EventLog", "Records", "Billing", "Platform"]),
         tests("Server", uses: ["Server", "HTTP", "Platform"]),
-        tests("API", uses: ["API", "Engine", "Projections", "EventLog", "Records", "HTTP", "JSON", "Billing", "Formats", "Schemas", "Platform"]),
+        tests("API", uses: ["API", "HTTP", "JSON", "Billing", "Hashing", "Schemas", "Platform"]),
         tests("Tidy", uses: []),
-        tests("Daemon", uses: ["Platform"]),
     ]
 )

@@ -1,1 +1,59 @@
-print("tallystick")
+import EventLog
+import Glibc
+import Platform
+
+let usage = """
+    tallystick-replay: proves that every number follows from the log
+
+      tallystick-replay verify  --data DIR    hashes, frames, gaps; refolds all, compares the read models
+      tallystick-replay rebuild --data DIR    deletes the read models, folds them again (daemon stopped)
+      tallystick-replay export  --data DIR    every record as NDJSON on standard output, lossless
+      tallystick-replay import  --data DIR    an export from standard input into a new folder
+      tallystick-replay diff    DIR OTHER     the first difference between two logs; their read models
+
+    --json prints the result as one JSON object. All but import and rebuild work beside a running daemon.
+    Exit codes: 0 it holds, 1 it does not (and says where), 2 it could not run.
+    """
+
+enum ExitCode {
+    static let holds: Int32 = 0
+    static let differs: Int32 = 1
+    static let couldNotRun: Int32 = 2
+}
+
+/// It could not run: said on standard error, exit code 2.
+struct Refusal: Error {
+    var text: String
+}
+
+let arguments = Array(CommandLine.arguments.dropFirst())
+umask(0o077)
+do {
+    guard let verb = arguments.first else {
+        Console.error(usage + "\n")
+        exit(ExitCode.couldNotRun)
+    }
+    let rest = Array(arguments.dropFirst())
+    switch verb {
+    case "verify": exit(try verify(Arguments(rest)))
+    case "rebuild": exit(try rebuild(Arguments(rest)))
+    case "export": exit(try export(Arguments(rest)))
+    case "import": exit(try importRecords(Arguments(rest)))
+    case "diff": exit(try diff(Arguments(rest)))
+    case "help", "--help", "-h":
+        print(usage)
+    default:
+        throw Refusal(text: "unknown verb \(verb); see `tallystick-replay help`")
+    }
+} catch let refusal as Refusal {
+    Console.error("tallystick-replay: \(refusal.text)\n")
+    exit(ExitCode.couldNotRun)
+} catch {
+    Console.error("tallystick-replay: \(error)\n")
+    // A log that is damaged at its end is refused when it is opened: it does not hold, it is not that nobody could
+    // look.
+    switch error as? LogError {
+    case .corrupt, .tooShort: exit(ExitCode.differs)
+    default: exit(ExitCode.couldNotRun)
+    }
+}

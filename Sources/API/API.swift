@@ -1,1 +1,260 @@
-// API
+internal import Billing
+public import Engine
+public import EventLog
+internal import Formats
+public import HTTP
+internal import JSON
+public import Platform
+public import Projections
+
+/// Requests to commands and queries, results to responses: what the daemon says to the outside (contract 4).
+///
+/// `accept` and `handle` are called on the server's loop thread and never block: ingest goes to the writer, questions
+/// to a task that waits for the read models.
+public final class API: Sendable {
+    public typealias Answer = @Sendable (Response) -> Void
+
+    /// What is to happen with a request whose head has come in.
+    public enum HeadVerdict: Sendable {
+        case body(bytesMax: Int)
+        case answer(Response)
+    }
+
+    let writer: LogWriter
+    let log: EventLog
+    let models: ReadModels
+    let keys: KeyStore
+    let parked: ParkedStore
+    let reader: LogReader
+    let limits: APILimits
+    let clock: @Sendable () -> Int64
+    /// Lines for `/metrics` that only the program knows (the server's figures).
+    let extraMetrics: @Sendable () -> String
+
+    public init(
+        writer: LogWriter, log: EventLog, models: ReadModels, keys: KeyStore, parked: ParkedStore,
+        limits: APILimits = APILimits(), clock: @escaping @Sendable () -> Int64 = WallClock.microseconds,
+        extraMetrics: @escaping @Sendable () -> String = { "" }
+    ) {
+        self.writer = writer
+        self.log = log
+        self.models = models
+        self.keys = keys
+        self.parked = parked
+        reader = LogReader(log: log)
+        self.limits = limits
+        self.clock = clock
+        self.extraMetrics = extraMetrics
+    }
+
+    @Sendable func now() -> Timestamp { Timestamp(microseconds: clock()) }
+
+    /// Judges a request by its head: unknown paths, methods and keys are refused before a byte of the body is read.
+    public func accept(head: RequestHead) -> HeadVerdict {
+        switch resolve(head) {
+        case .failure(let refusal): .answer(refusal.response)
+        case .success(let resolved): .body(bytesMax: bodyBytesMax(of: resolved.route))
+        }
+    }
+
+    /// Answers exactly once, from any thread.
+    public func handle(_ request: Request, answer: @escaping Answer) {
+        // The key is looked up again: it may have been revoked while the body came in.
+        switch resolve(request.head) {
+        case .failure(let refusal):
+            answer(refusal.response)
+        case .success(let resolved):
+            dispatch(request, resolved, answer: answer)
+        }
+    }
+
+    struct Resolved: Sendable {
+        var route: Route
+        var parameters: [String]
+        /// Nil only for routes without a scope.
+        var key: Key?
+    }
+
+    /// A refusal in the dialect of the path.
+    struct Refusal: Error {
+        var response: Response
+    }
+
+    private func resolve(_ head: RequestHead) -> Result<Resolved, Refusal> {
+        let route: Route
+        let parameters: [String]
+        switch Route.match(head.method, head.pathSegments) {
+        case .none:
+            return .failure(
+                Refusal(
+                    response: Problem(404, "unknown_path", "there is nothing at this path; see /openapi.json")
+                        .response))
+        case .methodNotAllowed(let allow):
+            return .failure(
+                Refusal(
+                    response: Problem(
+                        405, "method_not_allowed", "this path takes \(allow)", headers: [("Allow", allow)]
+                    ).response))
+        case .route(let match, let values):
+            route = match
+            parameters = values
+        }
+        guard let scope = route.scope else {
+            return .success(Resolved(route: route, parameters: parameters, key: nil))
+        }
+        guard let presented = API.presentedKey(head), let key = keys.key(for: presented, at: now()) else {
+            let response =
+                route.isLagoDialect
+                ? lagoError(401)
+                : Problem(
+                    401, "unauthorized",
+                    "a key is needed: Authorization: Bearer KEY, or X-Service-Key: KEY. This one is missing, wrong, "
+                        + "expired or revoked",
+                    headers: [("WWW-Authenticate", "Bearer realm=\"tallystick\"")]
+                ).response
+            return .failure(Refusal(response: response))
+        }
+        guard key.allows(scope) else {
+            let response =
+                route.isLagoDialect
+                ? lagoError(403)
+                : Problem(403, "scope_missing", "the key \(key.name) lacks the scope \(scope.rawValue)").response
+            return .failure(Refusal(response: response))
+        }
+        return .success(Resolved(route: route, parameters: parameters, key: key))
+    }
+
+    /// `Authorization: Bearer KEY` (RFC 6750 section 2.1, scheme in any case) or `X-Service-Key: KEY`.
+    private static func presentedKey(_ head: RequestHead) -> ArraySlice<UInt8>? {
+        if let value = head.headerBytes("Authorization") {
+            let scheme = Array("bearer ".utf8)
+            guard value.count > scheme.count,
+                zip(value, scheme).allSatisfy({ $0.0 | 0x20 == $0.1 || ($0.0 == 0x20 && $0.1 == 0x20) })
+            else { return nil }
+            return value.dropFirst(scheme.count).drop { $0 == 0x20 }
+        }
+        return head.headerBytes("X-Service-Key")
+    }
+
+    private func bodyBytesMax(of route: Route) -> Int {
+        switch route.name {
+        case .postEvents: limits.eventsBodyBytesMax
+        case .postLiteLLM: limits.callbackBodyBytesMax
+        default: limits.smallBodyBytesMax
+        }
+    }
+
+    private func dispatch(_ request: Request, _ resolved: Resolved, answer: @escaping Answer) {
+        guard let key = resolved.key else {
+            openRoute(resolved.route, answer: answer)
+            return
+        }
+        switch resolved.route.name {
+        case .postEvents: postEvents(request, key: key, answer: answer)
+        case .postLiteLLM: postLiteLLM(request, key: key, answer: answer)
+        case .postLagoEvent: postLago(request, batch: false, key: key, answer: answer)
+        case .postLagoBatch: postLago(request, batch: true, key: key, answer: answer)
+        case .closeLagoWindows: closeLagoWindows(key: key, answer: answer)
+        default:
+            Task { answer(await query(request, resolved, key: key)) }
+        }
+    }
+
+    private func openRoute(_ route: Route, answer: @escaping Answer) {
+        switch route.name {
+        case .healthz: answer(Answers.json { $0.object { $0.member("status", string: "alive") } })
+        case .openapi: answer(openapi())
+        case .readyz: Task { answer(await readyz()) }
+        case .metrics: Task { answer(await metrics()) }
+        default: preconditionFailure("\(route.path) needs a scope")
+        }
+    }
+
+    /// One query: its problem, if it has one, becomes the response.
+    private func query(_ request: Request, _ resolved: Resolved, key: Key) async -> Response {
+        do {
+            return try await answerQuery(request, resolved, key: key)
+        } catch let error as ProblemError {
+            return error.problem.response
+        } catch {
+            return Problem(500, "internal", "the question could not be answered: \(error)").response
+        }
+    }
+
+    // MARK: Commands
+
+    /// Hands a submission to the writer; an empty one is answered at once.
+    func submit(_ submission: Submission, completion: @escaping @Sendable (Result<Receipt, ProblemError>) -> Void) {
+        guard !submission.isEmpty else {
+            completion(.success(Receipt(verdicts: [], highWater: log.highWater)))
+            return
+        }
+        do {
+            try writer.submit(submission) { result in
+                completion(result.mapError { ProblemError(problem: API.problem(of: $0)) })
+            }
+        } catch {
+            completion(.failure(ProblemError(problem: API.problem(of: error))))
+        }
+    }
+
+    static func problem(of error: SubmitError) -> Problem {
+        switch error {
+        case .overloaded: .overloaded
+        case .full: .full
+        case .stopping: .stopping
+        }
+    }
+
+    func bodyProblem(_ error: BodyError) -> Problem {
+        let status = error.code.hasPrefix("too_many") ? 413 : 400
+        let at = error.offset.map { " (at byte \($0))" } ?? ""
+        return Problem(status, error.code, error.detail + at)
+    }
+}
+
+/// A problem on its way out of a query.
+struct ProblemError: Error, Sendable {
+    var problem: Problem
+    var response: Response { problem.response }
+
+    init(problem: Problem) {
+        self.problem = problem
+    }
+
+    init(_ status: Int, _ code: String, _ detail: String, field: String? = nil) {
+        problem = Problem(status, code, detail, field: field)
+    }
+}
+
+extension Request {
+    /// The sender says that the body is NDJSON: then one line is a batch of one.
+    var isNDJSON: Bool {
+        guard let type = header("Content-Type")?.split(separator: ";").first else { return false }
+        let name = type.filter { $0 != " " }.lowercased()
+        return name == "application/x-ndjson" || name == "application/ndjson" || name == "application/jsonl"
+    }
+
+    /// RFC 7240 section 4.2: `Prefer: return=representation`.
+    var prefersRepresentation: Bool {
+        head.headerValues("Prefer").contains { value in
+            value.split(separator: ",").contains { part in
+                part.filter { $0 != " " && $0 != "\"" }.lowercased() == "return=representation"
+            }
+        }
+    }
+}
+
+extension JSONWriter {
+    mutating func object(_ build: (inout JSONWriter) -> Void) {
+        beginObject()
+        build(&self)
+        endObject()
+    }
+
+    mutating func array<Element>(_ elements: some Sequence<Element>, _ build: (inout JSONWriter, Element) -> Void) {
+        beginArray()
+        for element in elements { build(&self, element) }
+        endArray()
+    }
+}

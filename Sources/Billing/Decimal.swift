@@ -34,7 +34,12 @@ public struct Decimal: Hashable, Sendable {
     /// More than `decimalsMax` decimals are rounded half to even, from the digits as written.
     /// "1.35e-05" is exactly 0.0000135. Linear in the length of the text, whatever the exponent.
     public init(parsing text: some Collection<UInt8>, decimalsMax: Int = 12) throws(ParseError) {
-        precondition((0...Decimal.scaleMax).contains(decimalsMax))
+        precondition((0...Decimal.scaleMax).contains(decimalsMax), "\(decimalsMax) decimals")
+        let plain = text.withContiguousStorageIfAvailable { Decimal.plain($0, decimalsMax: decimalsMax) }
+        if let plain, let plain {
+            self = plain
+            return
+        }
         var digits: [UInt8] = []
         var negative = false
         var fractionDigits = 0
@@ -121,6 +126,34 @@ public struct Decimal: Hashable, Sendable {
             scale += 1
         }
         self.init(mantissa: negative ? -mantissa : mantissa, scale: scale)
+    }
+
+    /// What most amounts look like, quickly: at most 18 digits in all, no exponent, nothing to round. Nil for the rest,
+    /// faults included: `init(parsing:)` goes the long way with them.
+    private static func plain(_ bytes: UnsafeBufferPointer<UInt8>, decimalsMax: Int) -> Decimal? {
+        var index = 0
+        let isNegative = bytes.first == 0x2D
+        if isNegative { index = 1 }
+        let first = index
+        guard bytes.count - first <= 19 else { return nil }
+        var mantissa: Int64 = 0
+        var point: Int?
+        while index < bytes.count {
+            let byte = bytes[index]
+            if byte == 0x2E && point == nil {
+                point = index
+            } else {
+                guard (0x30...0x39).contains(byte) else { return nil }
+                mantissa = mantissa &* 10 &+ Int64(byte - 0x30)
+            }
+            index += 1
+        }
+        let integerDigits = (point ?? index) - first
+        let scale = point.map { index - $0 - 1 } ?? 0
+        guard integerDigits >= 1, integerDigits + scale <= integerDigitsMax, point == nil || scale >= 1,
+            scale <= decimalsMax, integerDigits == 1 || bytes[first] != 0x30
+        else { return nil }
+        return Decimal(mantissa: isNegative ? -mantissa : mantissa, scale: scale)
     }
 
     /// The value as an integer of 10^-`digits`, rounded half to even; nil when it does not fit.

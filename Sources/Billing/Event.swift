@@ -58,7 +58,34 @@ public indirect enum Fact: Hashable, Sendable {
         }
     }
 
-    /// Whether only the daemon itself writes it. What clients may post: `llm.*` with scope ingest, the rest with admin.
+    /// Every type name, in the order of contract 3.
+    public static let types = [
+        "llm.call", "llm.usage", "llm.call.voided", "llm.call.amended", "credits.granted", "credits.voided",
+        "credits.allocated", "credits.adjusted", "credits.expired", "plan.defined", "plan.assigned",
+        "prices.published", "lago.window.closed", "lago.batch.delivered", "lago.batch.failed",
+    ]
+
+    /// The org it speaks of; nil for what belongs to a user alone, or to nobody.
+    public var org: Name? {
+        func org(of owner: Owner) -> Name? {
+            if case .org(let name) = owner { return name }
+            return nil
+        }
+        return switch self {
+        case .call(let call), .usage(let call): call.org
+        case .callAmended(let amended): amended.call.org
+        case .creditsGranted(let grant): org(of: grant.owner)
+        case .creditsAdjusted(let adjustment): org(of: adjustment.owner)
+        case .creditsAllocated(let allocation): allocation.org
+        case .planAssigned(let assignment): org(of: assignment.owner)
+        case .callVoided, .creditsVoided, .creditsExpired, .planDefined, .pricesPublished, .lagoWindowClosed,
+            .lagoBatchDelivered, .lagoBatchFailed:
+            nil
+        }
+    }
+
+    /// Whether a client may post it, and with which scope: `llm.*` with ingest, the rest with admin; the daemon's own
+    /// never.
     public var isDaemonOwn: Bool {
         switch self {
         case .creditsExpired, .lagoWindowClosed, .lagoBatchDelivered, .lagoBatchFailed: true

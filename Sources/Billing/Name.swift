@@ -10,19 +10,52 @@ public struct Name: Hashable, Sendable {
     /// Nil when `bytes` is empty, over 256 bytes, not UTF-8, or holds a control character (U+0000...U+001F,
     /// U+007F...U+009F).
     public init?(bytes: some Collection<UInt8>) {
-        guard (1...Name.bytesMax).contains(bytes.count) else { return nil }
-        var previous: UInt8 = 0
-        for byte in bytes {
-            if byte < 0x20 || byte == 0x7F { return nil }
-            if previous == 0xC2 && (0x80...0x9F).contains(byte) { return nil }
-            previous = byte
+        let fromBuffer = bytes.withContiguousStorageIfAvailable { Name(buffer: UnsafeRawBufferPointer($0)) }
+        guard let name = fromBuffer ?? Array(bytes).withUnsafeBytes({ Name(buffer: $0) }) else { return nil }
+        self = name
+    }
+
+    /// The same for bytes that are one buffer: one pass and one copy.
+    public init?(buffer: UnsafeRawBufferPointer) {
+        switch Name.look(at: buffer) {
+        case .ascii: self.text = String(decoding: buffer, as: UTF8.self)
+        case .other:
+            guard let text = String(validating: buffer, as: UTF8.self) else { return nil }
+            self.text = text
+        case .invalid: return nil
         }
-        guard let text = String(validating: bytes, as: UTF8.self) else { return nil }
-        self.text = text
     }
 
     public init?(_ text: String) {
-        self.init(bytes: text.utf8)
+        let look = text.utf8.withContiguousStorageIfAvailable { Name.look(at: UnsafeRawBufferPointer($0)) }
+        guard (look ?? Array(text.utf8).withUnsafeBytes { Name.look(at: $0) }) != .invalid else { return nil }
+        self.text = text
+    }
+
+    private enum Look {
+        case ascii
+        /// No control characters, but whether it is UTF-8 is still to be seen.
+        case other
+        case invalid
+    }
+
+    private static func look(at bytes: UnsafeRawBufferPointer) -> Look {
+        guard (1...Name.bytesMax).contains(bytes.count) else { return .invalid }
+        var controls: UInt8 = 0
+        var all: UInt8 = 0
+        // No early exit: the loop is short and vectorizes.
+        for byte in bytes {
+            controls |= byte < 0x20 ? 1 : 0
+            controls |= byte == 0x7F ? 1 : 0
+            all |= byte
+        }
+        if controls != 0 { return .invalid }
+        guard all >= 0x80 else { return .ascii }
+        // U+0080...U+009F.
+        for index in 1..<bytes.count where bytes[index - 1] == 0xC2 && (0x80...0x9F).contains(bytes[index]) {
+            return .invalid
+        }
+        return .other
     }
 
     /// For bytes that were checked before they were stored, and for literals of ours.

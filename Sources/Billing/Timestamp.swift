@@ -25,7 +25,8 @@ public struct Timestamp: Hashable, Comparable, Sendable {
     }
 
     /// Parses RFC 3339 section 5.6 `date-time`: "2026-11-22T07:52:05.320818+00:00". `T` and `Z` in either case; any
-    /// number of fraction digits, those past the sixth cut off; second 60 is taken as the next second. Nil when it is not one.
+    /// number of fraction digits, those past the sixth cut off; second 60 is taken as the next second. Nil when it is
+    /// not one.
     public init?(rfc3339 text: some Collection<UInt8>) {
         let bytes = Array(text)
         guard bytes.count >= 20 && bytes.count <= 64 else { return nil }

@@ -144,6 +144,9 @@ public final class KeyIndex: @unchecked Sendable {
     /// Every key up to this position, and every control, is in runs on disk.
     public var progress: UInt64 { shared.withLock { $0.progress } }
 
+    /// The last position inserted, in memory or on disk.
+    public var last: UInt64 { lastInserted }
+
     /// What went wrong in the helper the last time, if it did: a full disk (it tries again), or worse. Entries stay in
     /// memory, so answers stay exact.
     public var failure: LogError? { shared.withLock { $0.failure } }

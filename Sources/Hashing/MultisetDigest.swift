@@ -23,7 +23,7 @@ public struct MultisetDigest: Hashable, Sendable {
     public mutating func add(_ row: UnsafeRawBufferPointer) { add(hash: SHA256.hash(row)) }
     public mutating func add(_ row: [UInt8]) { add(hash: SHA256.hash(row)) }
 
-    /// Takes one occurrence of `row` out again. Removing a row that was never added leaves the digest of no set of rows.
+    /// Takes one occurrence of `row` out again. Removing what was never added leaves the digest of no set of rows.
     public mutating func remove(_ row: UnsafeRawBufferPointer) { remove(hash: SHA256.hash(row)) }
     public mutating func remove(_ row: [UInt8]) { remove(hash: SHA256.hash(row)) }
 

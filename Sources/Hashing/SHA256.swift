@@ -1,6 +1,6 @@
 import CHashing
 
-/// SHA-256 (FIPS 180-4). The block function is C: the processor's SHA instructions where it has them, else portable code.
+/// SHA-256 (FIPS 180-4). The block function is C: the processor's SHA instructions where there are any.
 public struct SHA256: Sendable {
     private var state = tally_sha256()
 

@@ -9,6 +9,11 @@ public struct JSONError: Error, Hashable, Sendable {
         self.offset = offset
         self.reason = reason
     }
+
+    /// Whether all that is wrong, as far as was read, is a name given twice: the bytes are JSON by RFC 8259's grammar.
+    public var isDuplicateName: Bool { reason.utf8.starts(with: JSONError.duplicateName.utf8) }
+
+    static let duplicateName = "duplicate name "
 }
 
 extension JSONError: CustomStringConvertible {

@@ -190,7 +190,7 @@ public struct JSONReader: Sendable {
 }
 
 extension JSONReader {
-    /// The pointer lives for one call only. `bytes` is copied out first (a retain), so that `self` may be changed inside.
+    /// The pointer lives for one call only. `bytes` is copied out first (a retain), so that `self` may change inside.
     @inline(__always)
     private mutating func withScan<R>(
         _ body: (Scan, inout JSONReader) throws(JSONError) -> R
@@ -311,6 +311,7 @@ extension JSONReader {
         let cut = name.prefix(JSONReader.quotedMax).map { $0 < 0x20 || $0 == 0x7F ? 0x3F : $0 }
         let dots = name.count > JSONReader.quotedMax ? "..." : ""
         return JSONError(
-            offset: range.lowerBound - 1, reason: "duplicate name \"\(String(decoding: cut, as: UTF8.self))\(dots)\"")
+            offset: range.lowerBound - 1,
+            reason: JSONError.duplicateName + "\"\(String(decoding: cut, as: UTF8.self))\(dots)\"")
     }
 }

@@ -144,8 +144,8 @@ struct Scan {
         var index = start
         while index + 8 <= end {
             let word = UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: index, as: UInt64.self))
-            // A byte's high bit is set where it is below 0x20, a quote, a backslash or not ASCII. A borrow may set it in
-            // a later byte too, never in an earlier one, so the lowest set bit is right.
+            // A byte's high bit is set where it is below 0x20, a quote, a backslash or not ASCII. A borrow may set it
+            // in a later byte too, never in an earlier one, so the lowest set bit is right.
             let quotes = word ^ (ones &* 0x22)
             let slashes = word ^ (ones &* 0x5C)
             let controls = (word &- (ones &* 0x20)) & ~word

@@ -1,10 +1,10 @@
 import Glibc
 
-/// Runs an actor's jobs on a thread of its own, one after the other: for actors that block in C (a commit, a query), which
-/// must not hold a thread of the shared pool.
+/// Runs an actor's jobs on a thread of its own, one after the other: for actors that block in C (a commit, a query),
+/// which must not hold a thread of the shared pool.
 ///
-/// An actor keeps its executor in a stored property and gives it as `unownedExecutor`. The thread ends when the executor
-/// is no longer referenced: queued jobs keep it alive.
+/// An actor keeps its executor in a stored property and gives it as `unownedExecutor`. The thread ends when the
+/// executor is no longer referenced: queued jobs keep it alive.
 ///
 /// `@unchecked Sendable`: all mutable state is in the mailbox, under its lock.
 public final class ThreadExecutor: SerialExecutor, @unchecked Sendable {

@@ -1,7 +1,7 @@
 import Glibc
 
-/// The clock on the wall, in microseconds since 1970, and the steady one, in nanoseconds. What decides takes the time as a
-/// parameter; only the shells read these.
+/// The clock on the wall, in microseconds since 1970, and the steady one, in nanoseconds. What decides takes the time
+/// as a parameter; only the shells read these.
 public enum WallClock {
     public static func microseconds() -> Int64 {
         var now = timespec()

@@ -51,8 +51,8 @@ public struct CallsQuery: Query {
 
     public func answer(from reader: Reader) throws -> CallsAnswer {
         let catalog = try reader.catalogNow()
-        // The anchor day decides where the period lies, and the period decides which assignment holds: the one at the end
-        // of the period, or now if that is earlier.
+        // The anchor day decides where the period lies, and the period decides which assignment holds: the one at the
+        // end of the period, or now if that is earlier.
         let anchorDay = catalog.standing(of: owner, at: latest(before: now))?.assignment.anchorDay ?? 1
         let period = days(anchorDay: anchorDay)
         let last = Timestamp(microseconds: period.upperBound.start.microseconds - 1)

@@ -2,8 +2,8 @@ internal import Billing
 internal import Records
 internal import SQLite
 
-/// Which version of a call stands: the memory of a projection that unwinds voided and amended calls. Only calls that were
-/// ever corrected are in it, 16 bytes each and little more.
+/// Which version of a call stands: the memory of a projection that unwinds voided and amended calls. Only calls that
+/// were ever corrected are in it, 16 bytes each and little more.
 struct Corrections {
     static func table(tag: UInt8) -> Table {
         Table("corrections", tag: tag, kind: .rows, keys: [.integer("call")], values: [.integer("standing")])
@@ -71,7 +71,9 @@ struct Corrections {
     ) throws -> Version {
         guard let found = try log.position(source: source, id: id, before: position),
             let record = try log.record(at: found), let version = Version(record)
-        else { throw RecordFault(position: position, reason: "corrects a call that is not in the log: \(source) \(id)") }
+        else {
+            throw RecordFault(position: position, reason: "corrects a call that is not in the log: \(source) \(id)")
+        }
         return version
     }
 

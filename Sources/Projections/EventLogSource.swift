@@ -9,8 +9,8 @@ public struct EventLogSource: RecordSource {
     private let candidates: (@Sendable (Digest) throws -> [UInt64])?
 
     /// - Parameter candidates: positions that may have a key hash (`RecordCodec.keyHash`), from an index, which may be
-    ///   behind; called on projectors' threads. Each is checked against its record; when none fits, or without an index,
-    ///   the whole log is scanned. Only corrections of calls ask.
+    ///   behind; called on projectors' threads. Each is checked against its record; when none fits, or without an
+    ///   index, the whole log is scanned. Only corrections of calls ask.
     public init(_ log: EventLog, candidates: (@Sendable (Digest) throws -> [UInt64])? = nil) {
         self.log = log
         self.candidates = candidates

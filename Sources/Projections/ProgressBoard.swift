@@ -65,7 +65,8 @@ final class ProgressBoard: Sendable {
         return taken
     }
 
-    /// Returns when the progress is at least `position`, the time is up, or the projector has stopped; gives the progress.
+    /// Returns when the progress is at least `position`, the time is up, or the projector has stopped; gives the
+    /// progress.
     func wait(until position: UInt64, milliseconds: Int) async -> UInt64 {
         if milliseconds > 0, shown.progress < position {
             let id = state.withLock { state in

@@ -4,9 +4,9 @@ public import SQLite
 
 /// A fold of the log with its own SQLite file.
 ///
-/// `apply` is pure: it changes memory only, and gathers what the rows need. `flush` hands that over, once for many records;
-/// where batches are cut changes nothing in the rows. Memory must come back from the rows, or from records that the rows
-/// point at, since a projector starts from its file.
+/// `apply` is pure: it changes memory only, and gathers what the rows need. `flush` hands that over, once for many
+/// records; where batches are cut changes nothing in the rows. Memory must come back from the rows, or from records
+/// that the rows point at, since a projector starts from its file.
 public protocol Projection: SendableMetatype {
     /// "calls": also the name of the file.
     static var name: String { get }
@@ -23,7 +23,8 @@ public protocol Projection: SendableMetatype {
     /// Restores the memory that belongs to the rows in `database`, which are those of all records to `position`.
     mutating func load(from database: Database, at position: UInt64, log: any RecordSource) throws
 
-    /// Folds one record; called with every position in order. Throws what it cannot take: the projector stops before it.
+    /// Folds one record; called with every position in order. Throws what it cannot take: the projector stops before
+    /// it.
     mutating func apply(_ record: Record, log: any RecordSource) throws
 
     /// Hands over all that was gathered since the last flush.

@@ -16,8 +16,9 @@ protocol ProjectorDriver: Actor {
 
 /// Pulls records from the log, folds them, and writes rows and progress in one SQLite transaction.
 ///
-/// Start, catch-up, rebuild and steady state are one loop: what is after the progress is folded. A file of another schema
-/// version is deleted and built again from the log; meanwhile queries say by their position how little they have seen.
+/// Start, catch-up, rebuild and steady state are one loop: what is after the progress is folded. A file of another
+/// schema version is deleted and built again from the log; meanwhile queries say by their position how little they have
+/// seen.
 actor Projector<P: Projection>: ProjectorDriver {
     private nonisolated let executor: ThreadExecutor
     nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }

@@ -80,7 +80,8 @@ struct ReadModelFile {
         try database.run("COMMIT")
     }
 
-    /// Moves the progress from `position` on, inside the transaction that writes the rows: applying twice is impossible.
+    /// Moves the progress from `position` on, inside the transaction that writes the rows: applying twice is
+    /// impossible.
     mutating func advance(
         name: String, to last: UInt64, recordedAt: Timestamp, digest: MultisetDigest
     ) throws(SQLiteError) -> Bool {

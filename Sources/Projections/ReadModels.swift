@@ -40,8 +40,8 @@ public final class ReadModels: Sendable {
         self.runners = (0..<runners).map { QueryRunner(folder: folder, log: source, number: $0) }
     }
 
-    /// Opens every read model, compares it with the log, and lets the projectors run. Once only. Throws when a read model
-    /// does not belong to this log; one that merely cannot be opened shows as stopped and is tried again.
+    /// Opens every read model, compares it with the log, and lets the projectors run. Once only. Throws when a read
+    /// model does not belong to this log; one that merely cannot be opened shows as stopped and is tried again.
     public func start() async throws(ProjectionError) {
         for projector in projectors {
             do {
@@ -92,8 +92,8 @@ public final class ReadModels: Sendable {
         projectors.first { $0.name.utf8.elementsEqual(name.utf8) }
     }
 
-    /// Waits until the read model has seen `position`, at most that long, and gives its progress then. Does not wait for
-    /// one that is stopped. Traps on a name that is none.
+    /// Waits until the read model has seen `position`, at most that long, and gives its progress then. Does not wait
+    /// for one that is stopped. Traps on a name that is none.
     @discardableResult
     public func wait(_ name: String, until position: UInt64, timeoutMilliseconds: Int) async -> UInt64 {
         guard let projector = projector(name) else { preconditionFailure("no read model \(name)") }

@@ -24,8 +24,8 @@ public final class Reader {
     }
 }
 
-/// A catalog that follows the `controls` table of one read model. Positions in there only grow, so that each query reads
-/// only what is new.
+/// A catalog that follows the `controls` table of one read model. Positions in there only grow, so that each query
+/// reads only what is new.
 final class CachedCatalog {
     private var catalog = Catalog()
     private var last: UInt64 = 0

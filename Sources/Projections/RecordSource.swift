@@ -5,8 +5,8 @@ public import Records
 public protocol RecordSource: Sendable {
     /// The last durable position, 0 when there is none.
     var highWater: UInt64 { get }
-    /// Calls `body` with the records after `position`, in order: at most about `recordsMax` records or `bytesMax` bytes of
-    /// them. Gives the position of the last one, or `position` when there is none.
+    /// Calls `body` with the records after `position`, in order: at most about `recordsMax` records or `bytesMax` bytes
+    /// of them. Gives the position of the last one, or `position` when there is none.
     func read(
         after position: UInt64, recordsMax: Int, bytesMax: Int, _ body: (Record) throws -> Void
     ) throws -> UInt64

@@ -10,7 +10,8 @@ public enum Refold {
 
     /// Folds each projection through its position, in one pass over the log, and gives their digests in the same order.
     /// `progress` is called every few thousand records with the position reached; throw from it to stop.
-    /// - Throws: `RecordFault` for a record that is missing, unreadable or not foldable; what the log and `progress` throw.
+    /// - Throws: `RecordFault` for a record that is missing, unreadable or not foldable; what the log and `progress`
+    ///   throw.
     public static func run(
         _ projections: [(type: any Projection.Type, through: UInt64)], log: any RecordSource,
         progress: (UInt64) throws -> Void = { _ in }

@@ -1,11 +1,11 @@
 public import Hashing
 public import SQLite
 
-/// Where a projection's rows go: a SQLite file, or memory when only the digest is asked for. The sink keeps the digest, so
-/// that no projection can forget it.
+/// Where a projection's rows go: a SQLite file, or memory when only the digest is asked for. The sink keeps the digest,
+/// so that no projection can forget it.
 ///
-/// A digest is the sum over rows of SHA-256(tag, key cells, value cells); it depends neither on the order of rows nor on
-/// how records were cut into batches.
+/// A digest is the sum over rows of SHA-256(tag, key cells, value cells); it depends neither on the order of rows nor
+/// on how records were cut into batches.
 public protocol RowSink: AnyObject {
     /// Of all rows as they are now.
     var digest: MultisetDigest { get }

@@ -39,8 +39,8 @@ public struct TokensQuery: Query {
         self.groups = groups
     }
 
-    /// What `from` and `to` may be: a day "2025-11-03", or an RFC 3339 time, of which the UTC day counts: sums are kept by
-    /// day. As an end, a time within a day takes that whole day in.
+    /// What `from` and `to` may be: a day "2025-11-03", or an RFC 3339 time, of which the UTC day counts: sums are kept
+    /// by day. As an end, a time within a day takes that whole day in.
     public static func day(_ text: String, isEnd: Bool) -> Day? {
         if case .day(let day) = CallsQuery.Span(text) { return day }
         guard let time = Timestamp(rfc3339: text) else { return nil }

@@ -18,8 +18,8 @@ extension RecordCodec {
         return SHA256.hash(writer.bytes)
     }
 
-    /// Of what was sent: the type, the time as stated (absent is absent) and the data. Not the source, the id, the door,
-    /// the posting key, nor the owner that admission found behind a subscription.
+    /// Of what was sent: the type, the time as stated (absent is absent) and the data. Not the source, the id, the
+    /// door, the posting key, nor the owner that admission found behind a subscription.
     public static func contentHash(_ event: Event) -> Digest {
         var writer = RecordWriter(bytes: [])
         writer.bytes.reserveCapacity(256)

@@ -1,7 +1,7 @@
 import Billing
 
-/// Takes the primitives of `Schemas/RECORD.md` from bytes that may be anything: never reads outside of them, never traps,
-/// and refuses every spelling but the one that `RecordWriter` writes.
+/// Takes the primitives of `Schemas/RECORD.md` from bytes that may be anything: never reads outside of them, never
+/// traps, and refuses every spelling but the one that `RecordWriter` writes.
 struct RecordReader {
     let bytes: UnsafeRawBufferPointer
     var offset: Int
@@ -71,15 +71,8 @@ struct RecordReader {
         let count = Int(try byte()) + 1
         try need(count)
         let buffer = UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + count])
-        var isPlain = true
-        for byte in buffer {
-            isPlain = isPlain && byte >= 0x20 && byte < 0x7F
-        }
         offset += count
-        if isPlain {
-            return Name(checked: String(decoding: buffer, as: UTF8.self))
-        }
-        guard let name = Name(bytes: buffer) else { throw failure("not a name", at: start) }
+        guard let name = Name(buffer: buffer) else { throw failure("not a name", at: start) }
         return name
     }
 

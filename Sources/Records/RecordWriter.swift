@@ -45,7 +45,7 @@ struct RecordWriter {
         let count = utf8.count
         precondition((1...Name.bytesMax).contains(count), "a name of \(count) bytes")
         byte(UInt8(count - 1))
-        bytes.append(contentsOf: utf8)
+        append(utf8)
     }
 
     mutating func name(_ name: Name?) {
@@ -57,7 +57,13 @@ struct RecordWriter {
         let count = utf8.count
         precondition(count <= RecordCodec.textBytesMax, "a text of \(count) bytes")
         fixed(UInt16(count))
-        bytes.append(contentsOf: utf8)
+        append(utf8)
+    }
+
+    /// From the string's own buffer, where it has one: a copy in one go.
+    private mutating func append(_ utf8: String.UTF8View) {
+        let isDone: Void? = utf8.withContiguousStorageIfAvailable { bytes.append(contentsOf: $0) }
+        if isDone == nil { bytes.append(contentsOf: utf8) }
     }
 
     mutating func text(_ text: String?) {

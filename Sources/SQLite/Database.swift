@@ -3,7 +3,8 @@ internal import CSQLite
 /// One connection to one SQLite file, for one thread at a time (an actor on a thread of its own, say).
 public final class Database {
     public enum Mode: Hashable, Sendable {
-        /// Made when absent; WAL, synchronous NORMAL: a power cut may lose the newest transactions, never order or shape.
+        /// Made when absent; WAL, synchronous NORMAL: a power cut may lose the newest transactions, never order or
+        /// shape.
         case readWrite
         /// Must exist.
         case readOnly

@@ -1,21 +1,9 @@
 /// A value to bind. No floating point: no amount of ours is one.
-public enum Value: Hashable, Sendable, ExpressibleByIntegerLiteral, ExpressibleByStringLiteral, ExpressibleByNilLiteral {
+public enum Value: Hashable, Sendable {
     case null
     case integer(Int64)
     case text(String)
     case blob([UInt8])
-
-    public init(integerLiteral value: Int64) {
-        self = .integer(value)
-    }
-
-    public init(stringLiteral value: String) {
-        self = .text(value)
-    }
-
-    public init(nilLiteral: ()) {
-        self = .null
-    }
 
     // Text is compared by bytes, as SQLite's BINARY collation does; `String ==` would merge canonical equivalents.
     public static func == (left: Value, right: Value) -> Bool {
@@ -42,5 +30,19 @@ public enum Value: Hashable, Sendable, ExpressibleByIntegerLiteral, ExpressibleB
         case .text(let text): hasher.combine(text)
         case .blob(let bytes): hasher.combine(bytes)
         }
+    }
+}
+
+extension Value: ExpressibleByIntegerLiteral, ExpressibleByStringLiteral, ExpressibleByNilLiteral {
+    public init(integerLiteral value: Int64) {
+        self = .integer(value)
+    }
+
+    public init(stringLiteral value: String) {
+        self = .text(value)
+    }
+
+    public init(nilLiteral: ()) {
+        self = .null
     }
 }

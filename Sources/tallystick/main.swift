@@ -1,1 +1,63 @@
-print("tallystick")
+import Glibc
+import Platform
+
+/// What this program is, for `version`, `/metrics` and the start line.
+let version = "0.1.0"
+
+let usage = """
+    tallystick: the billing engine daemon
+
+      tallystick serve --data DIR [--listen ADDR:PORT] [--socket PATH] [--config FILE] ...
+      tallystick keys add --data DIR --name NAME --scopes ingest,read,lago,admin
+                          [--org ORG] [--default-org ORG] [--lago-owner org|user] [--expires TIME]
+      tallystick keys list --data DIR
+      tallystick keys revoke NAME --data DIR
+      tallystick version
+
+    Options of serve (also as TALLYSTICK_* variables, and as members of the configuration file):
+
+    """
+
+func usageText() -> String {
+    var text = usage
+    for option in Option.serve {
+        let name = "  --" + option.name
+        let padding = String(repeating: " ", count: max(1, 27 - name.utf8.count))
+        text += name + padding + option.help + (option.standard.isEmpty ? "" : " (\(option.standard))") + "\n"
+    }
+    return text
+}
+
+/// Exit codes of sysexits.h: 64 usage, 70 a bug, 73 cannot create, 74 I/O error, 75 try again later, 78 configuration.
+func fail(_ text: String, code: Int32 = 64) -> Never {
+    Console.error("tallystick: \(text)\n")
+    exit(code)
+}
+
+func environment(_ name: String) -> String? {
+    getenv(name).map { String(cString: $0) }
+}
+
+let arguments = Array(CommandLine.arguments.dropFirst())
+umask(0o077)
+switch arguments.first {
+case "serve":
+    do {
+        serve(try Settings(arguments: Array(arguments.dropFirst()), environment: environment))
+    } catch let fault as Settings.Fault {
+        fail(fault.text, code: 64)
+    } catch {
+        fail("\(error)", code: 78)
+    }
+case "keys":
+    keysCommand(Array(arguments.dropFirst()))
+case "version", "--version":
+    print("tallystick \(version)")
+case "help", "--help", "-h":
+    Console.output(usageText())
+case nil:
+    Console.error(usageText())
+    exit(64)
+case .some(let other):
+    fail("unknown command \(other); see `tallystick help`")
+}

@@ -2,7 +2,8 @@ import Billing
 import Testing
 
 /// A book driven by rows of text, one event or question a row: `@time verb arguments => what came of it`. A row without
-/// a time has that of the row before it. What comes of it is compared as text, so that every verdict and number is seen.
+/// a time has that of the row before it. What comes of it is compared as text, so that every verdict and number is
+/// seen.
 struct Script {
     var book = Book(tracksChanges: true)
     var time = Script.instant("11-01")

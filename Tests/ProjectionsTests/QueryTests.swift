@@ -149,7 +149,9 @@ private actor Writer {
             let query = CallsQuery(owner: .org("o"), span: .current, now: start)
             for number in 1...5 {
                 source.append(
-                    plan(Name(checked: "p\(number)"), [Plan.CallLimit(limit: Int64(number), per: .day, enforce: .hard)]), at: start)
+                    plan(
+                        Name(checked: "p\(number)"),
+                        [Plan.CallLimit(limit: Int64(number), per: .day, enforce: .hard)]), at: start)
                 source.append(
                     .planAssigned(Assignment(owner: .org("o"), plan: Name(checked: "p\(number)"))), at: start)
                 await models.wait("calls", until: source.highWater, timeoutMilliseconds: 120_000)

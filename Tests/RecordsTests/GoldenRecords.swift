@@ -33,8 +33,8 @@ enum GoldenRecords {
                         Grant(
                             owner: .org("acme"), credits: Money(nanos: 10_000_000_000), category: .promo, priority: 7,
                             effectiveAt: Timestamp(microseconds: 1_795_334_400_000_000),
-                            expiresAt: Timestamp(microseconds: 1_798_761_600_000_000), paid: Money(nanos: 5_000_000_000),
-                            reference: "invoice 12"))))
+                            expiresAt: Timestamp(microseconds: 1_798_761_600_000_000),
+                            paid: Money(nanos: 5_000_000_000), reference: "invoice 12"))))
         ),
         ("credits-voided", record(10, event(.creditsVoided(LotVoided(lot: "lot-1", reason: "fraud"))))),
         (
@@ -150,8 +150,9 @@ enum GoldenRecords {
             PriceRule(
                 provider: "openai", model: "gpt-*", operation: .chat, per: 1_000_000,
                 input: Decimal(mantissa: 125, scale: 2), output: Decimal(mantissa: 10, scale: 0),
-                cacheRead: Decimal(mantissa: 125, scale: 3), cacheWrite: .zero, reasoning: Decimal(mantissa: 1, scale: 12),
-                perCall: .one, perImage: .one, perAudioSecond: .one, perSearch: .one),
+                cacheRead: Decimal(mantissa: 125, scale: 3), cacheWrite: .zero,
+                reasoning: Decimal(mantissa: 1, scale: 12), perCall: .one,
+                perImage: .one, perAudioSecond: .one, perSearch: .one),
             PriceRule(provider: "anthropic", anyToken: Decimal(mantissa: 15, scale: 3)),
             PriceRule(reportedCost: Decimal(mantissa: 16, scale: 1)),
         ],

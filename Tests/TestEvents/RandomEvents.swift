@@ -36,7 +36,8 @@ public struct RandomEvents: Sendable {
     }
 
     private static let pieces = [
-        "a", "b", "Z", "0", "9", "-", "_", "/", ".", " ", "\"", "\\", "é", "e\u{301}", "日", "🦊", "\u{2028}", "<", "&",
+        "a", "b", "Z", "0", "9", "-", "_", "/", ".", " ", "\"", "\\", "é", "e\u{301}", "日", "🦊", "\u{2028}",
+        "<", "&",
     ]
 
     public mutating func name() -> Name {

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/// SHA-256 (FIPS 180-4) under way: the eight words of the hash value, the bytes of an unfinished block, the length so far.
+/// SHA-256 (FIPS 180-4) under way: the eight words of the hash value, an unfinished block, the length so far.
 typedef struct {
     uint32_t words[8];
     uint8_t block[64];

@@ -1,0 +1,98 @@
+internal import Billing
+internal import Engine
+internal import Formats
+internal import HTTP
+internal import JSON
+
+/// `POST /api/v1/events` and `/batch`: Lago's ingest API in Lago's own shapes, and OpenMeter's CloudEvents on the
+/// same path (contract 3 and 4).
+///
+/// Lago's batch is all or nothing. Ours stores what is good and answers 422 for the rest: a sender that splits the
+/// batch and sends again finds what was stored as `value_already_exist`, which it takes for done; nothing is lost or
+/// doubled.
+extension API {
+    func postLago(_ request: Request, batch: Bool, key: Key, answer: @escaping Answer) {
+        if OpenMeterFormat.recognizes(contentType: request.header("Content-Type"), body: request.body) {
+            postCloudEvents(request, key: key, answer: answer)
+            return
+        }
+        let items: [LagoItem]
+        do {
+            items = batch ? try LagoFormat.batch(body: request.body) : [try LagoFormat.event(body: request.body)]
+        } catch {
+            answer(API.response(error))
+            return
+        }
+        let sound = items.filter(\.faults.isEmpty)
+        let now = self.now()
+        ingest(
+            sound.enumerated().map { DoorItem(index: $0.offset, outcome: $0.element.outcome) }, door: .lago, key: key
+        ) { result in
+            switch result {
+            case .failure(let error):
+                answer(error.response)
+            case .success(let outcome):
+                let refused = API.refusals(of: items, verdicts: outcome.verdicts)
+                var reply: LagoAnswer
+                if refused.isEmpty {
+                    reply = batch ? .stored(items, recordedAt: now) : .stored(items[0], recordedAt: now)
+                } else {
+                    reply = batch ? .invalid(batch: refused) : .invalid(refused[0].faults)
+                }
+                answer(API.response(reply, position: outcome.highWater))
+            }
+        }
+    }
+
+    /// What is wrong with which item, as Lago says it. An item that was parked is not wrong: Lago takes any code.
+    private static func refusals(
+        of items: [LagoItem], verdicts: [Verdict]
+    ) -> [(index: Int, faults: [LagoItem.Fault])] {
+        var refused: [(index: Int, faults: [LagoItem.Fault])] = []
+        var verdicts = verdicts.makeIterator()
+        for (index, item) in items.enumerated() {
+            guard item.faults.isEmpty else {
+                refused.append((index, item.faults))
+                continue
+            }
+            guard case .event = item.outcome else { continue }
+            switch verdicts.next() {
+            case .stored: break
+            case .duplicate, .conflict: refused.append((index, [LagoAnswer.alreadyExists]))
+            case .rejected(let rejection):
+                refused.append((index, [LagoItem.Fault(field: rejection.field, code: rejection.code)]))
+            case nil: preconditionFailure("fewer verdicts than events")
+            }
+        }
+        return refused
+    }
+
+    /// OpenMeter answers 204 and nothing more. What cannot be taken is parked: its sender would drop it.
+    private func postCloudEvents(_ request: Request, key: Key, answer: @escaping Answer) {
+        let items: [DoorItem]
+        do {
+            items = try OpenMeterFormat.parse(
+                body: request.body, defaultOrg: key.defaultOrg ?? key.org, itemsMax: limits.itemsPerCallbackMax)
+        } catch {
+            answer(bodyProblem(error).response)
+            return
+        }
+        ingest(items, door: .openmeter, key: key) { result in
+            switch result {
+            case .failure(let error): answer(error.response)
+            case .success(let outcome):
+                answer(Response(status: 204, headers: [("X-Position", String(outcome.highWater))], body: []))
+            }
+        }
+    }
+
+    static func response(_ answer: LagoAnswer, position: UInt64? = nil) -> Response {
+        var headers = [("Content-Type", "application/json")]
+        if let position { headers.append(("X-Position", String(position))) }
+        return Response(status: answer.status, headers: headers, body: answer.body)
+    }
+
+    func lagoError(_ status: Int) -> Response {
+        API.response(status == 401 ? .unauthorized : .forbidden)
+    }
+}

@@ -1,0 +1,145 @@
+internal import Billing
+internal import Engine
+internal import Formats
+internal import HTTP
+internal import JSON
+
+/// `POST /v1/ingest/litellm`: LiteLLM's generic API callback. Its sender drops a batch on any answer but 2xx, so the
+/// good items are stored, the bad ones parked, and the answer is 2xx once both are durable.
+extension API {
+    func postLiteLLM(_ request: Request, key: Key, answer: @escaping Answer) {
+        let items: [DoorItem]
+        do {
+            items = try LiteLLMFormat.parse(
+                body: request.body, keyName: key.name, defaultOrg: key.defaultOrg ?? key.org,
+                itemsMax: limits.itemsPerCallbackMax)
+        } catch {
+            answer(bodyProblem(error).response)
+            return
+        }
+        ingest(items, door: .litellm, key: key) { result in
+            switch result {
+            case .failure(let problem):
+                answer(problem.response)
+            case .success(let outcome):
+                answer(
+                    Answers.json(position: outcome.highWater) { writer in
+                        writer.beginObject()
+                        writer.member("accepted", integer: outcome.accepted)
+                        writer.member("duplicates", integer: outcome.duplicates)
+                        writer.member("conflicts", integer: outcome.conflicts)
+                        writer.member("parked", integer: outcome.parked)
+                        writer.member("skipped", integer: outcome.skipped)
+                        if let last = outcome.lastPosition { writer.member("last_position", integer: last) }
+                        writer.endObject()
+                    })
+            }
+        }
+    }
+
+    /// What became of the items of a compatible door.
+    struct DoorOutcome: Sendable {
+        var accepted = 0
+        var duplicates = 0
+        var conflicts = 0
+        var parked = 0
+        var skipped = 0
+        var lastPosition: UInt64?
+        var highWater: UInt64 = 0
+        /// One for each item that became an event, in order.
+        var verdicts: [Verdict] = []
+    }
+
+    /// Parks what cannot be taken, stores the rest; what admission refuses is parked too, so that nothing is lost.
+    func ingest(
+        _ items: [DoorItem], door: Door, key: Key,
+        completion: @escaping @Sendable (Result<DoorOutcome, ProblemError>) -> Void
+    ) {
+        var submission = Submission(
+            door: door, key: key.name, confinedTo: key.org, subscriptionOwner: key.lagoOwnerIsUser ? .user : .org,
+            reservingEvents: items.count)
+        var outcome = DoorOutcome()
+        var parked: [Parked] = []
+        var facts: [[Parked.Fact]] = []
+        for item in items {
+            switch item.outcome {
+            case .event(let event):
+                submission.add(event)
+                facts.append(API.parkedFacts(of: event))
+            case .skipped:
+                outcome.skipped += 1
+            case .parked(let one):
+                parked.append(one)
+            }
+        }
+        let (start, alreadyParked, eventFacts) = (outcome, parked, facts)
+        let store = self.parked
+        let now = self.now
+        submit(submission) { result in
+            switch result {
+            case .failure(let problem):
+                completion(.failure(problem))
+            case .success(let receipt):
+                var outcome = start
+                var parked = alreadyParked
+                outcome.verdicts = receipt.verdicts
+                outcome.highWater = receipt.highWater
+                for (verdict, facts) in zip(receipt.verdicts, eventFacts) {
+                    switch verdict {
+                    case .stored(let position, _):
+                        outcome.accepted += 1
+                        outcome.lastPosition = max(outcome.lastPosition ?? 0, position)
+                    case .duplicate(let position):
+                        outcome.duplicates += 1
+                        outcome.lastPosition = max(outcome.lastPosition ?? 0, position)
+                    case .conflict(let position):
+                        outcome.conflicts += 1
+                        parked.append(
+                            Parked(
+                                code: "conflict", field: "id",
+                                detail: "its key was stored before with other content, at position \(position)",
+                                facts: facts))
+                    case .rejected(let rejection):
+                        parked.append(
+                            Parked(
+                                code: rejection.code, field: rejection.field, detail: rejection.detail, facts: facts))
+                    }
+                }
+                outcome.parked = parked.count
+                if parked.isEmpty {
+                    completion(.success(outcome))
+                    return
+                }
+                let (final, toPark) = (outcome, parked)
+                Task {
+                    do {
+                        try await store.add(toPark, door: door, key: key.name, org: key.org, now: now())
+                        completion(.success(final))
+                    } catch {
+                        completion(
+                            .failure(
+                                ProblemError(
+                                    problem: Problem(
+                                        503, "parking_failed",
+                                        "items that could not be taken could not be parked either: \(error)",
+                                        headers: [("Retry-After", "30")]))))
+                    }
+                }
+            }
+        }
+    }
+
+    private static func parkedFacts(of event: Event) -> [Parked.Fact] {
+        var facts = [
+            Parked.Fact(name: "source", value: event.source.text), Parked.Fact(name: "id", value: event.id.text),
+        ]
+        if let time = event.time { facts.append(Parked.Fact(name: "time", value: time.rfc3339)) }
+        switch event.fact {
+        case .call(let call), .usage(let call):
+            facts.append(Parked.Fact(name: "model", value: call.model.text))
+            facts.append(Parked.Fact(name: "status", value: call.status.name))
+        default: break
+        }
+        return facts
+    }
+}

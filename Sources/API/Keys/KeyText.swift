@@ -1,0 +1,56 @@
+public import Hashing
+
+/// The text of a key: `tsk_` + 12 hex digits (its id) + `_` + 64 hex digits (256 random bits) + 8 hex digits (the first
+/// four bytes of SHA-256 over everything before). The prefix and the checksum let a secret scanner know it for certain.
+public struct KeyText: Hashable, Sendable {
+    public static let prefix = "tsk_"
+    private static let idDigits = 12
+    private static let secretDigits = 64
+    private static let checksumDigits = 8
+
+    public let id: String
+    public let text: String
+    private let secret: [UInt8]
+
+    /// A new key, from the operating system's random numbers.
+    public init() {
+        var random = SystemRandomNumberGenerator()
+        func hex(_ digits: Int) -> String {
+            var text = ""
+            while text.utf8.count < digits {
+                let word = String(random.next() as UInt64, radix: 16)
+                text += String(repeating: "0", count: 16 - word.utf8.count) + word
+            }
+            return String(text.prefix(digits))
+        }
+        let id = hex(KeyText.idDigits)
+        let secret = hex(KeyText.secretDigits)
+        let body = KeyText.prefix + id + "_" + secret
+        self.id = id
+        self.secret = Array(secret.utf8)
+        self.text = body + KeyText.checksum(of: Array(body.utf8))
+    }
+
+    /// Nil when it is not a key of ours: wrong form or wrong checksum.
+    public init?(_ bytes: some Collection<UInt8>) {
+        let bytes = Array(bytes)
+        let prefix = Array(KeyText.prefix.utf8)
+        let idEnd = prefix.count + KeyText.idDigits
+        let secretEnd = idEnd + 1 + KeyText.secretDigits
+        guard bytes.count == secretEnd + KeyText.checksumDigits, bytes.starts(with: prefix), bytes[idEnd] == 0x5F
+        else { return nil }
+        let digits = bytes[prefix.count..<idEnd] + bytes[(idEnd + 1)...]
+        guard digits.allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }),
+            Array(KeyText.checksum(of: Array(bytes[..<secretEnd])).utf8) == Array(bytes[secretEnd...])
+        else { return nil }
+        id = String(decoding: bytes[prefix.count..<idEnd], as: UTF8.self)
+        secret = Array(bytes[(idEnd + 1)..<secretEnd])
+        text = String(decoding: bytes, as: UTF8.self)
+    }
+
+    public var secretHash: Digest { SHA256.hash(secret) }
+
+    private static func checksum(of bytes: [UInt8]) -> String {
+        String(SHA256.hash(bytes).hex.prefix(checksumDigits))
+    }
+}

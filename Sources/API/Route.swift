@@ -1,0 +1,99 @@
+public import HTTP
+
+/// One row of the route table: everything that may be asked of the daemon.
+public struct Route: Sendable {
+    public enum Name: String, CaseIterable, Sendable {
+        case postEvents, listEvents, getEvent, postLiteLLM, listParked
+        case postLagoEvent, postLagoBatch, getLagoEvent
+        case getOrg, getOrgCredits, getUserCredits, getOrgUserCredits, getOrgCalls, getUserCalls
+        case getOrgTokens, getTokens, getStatement
+        case listLagoBatches, getLagoBatch, getLagoBatchEvents, postLagoDelivery, closeLagoWindows
+        case projections, healthz, readyz, metrics, openapi
+    }
+
+    public var method: Method
+    /// Segments; one in braces stands for any.
+    public var pattern: [String]
+    /// Nil: open to everyone.
+    public var scope: Scope?
+    public var name: Name
+
+    /// "/v1/orgs/{org}/credits"
+    public var path: String { "/" + pattern.joined(separator: "/") }
+
+    init(_ method: Method, _ path: String, _ scope: Scope?, _ name: Name) {
+        self.method = method
+        self.pattern = path.split(separator: "/").map(String.init)
+        self.scope = scope
+        self.name = name
+    }
+
+    public static let table: [Route] = [
+        Route(.post, "/v1/events", .ingest, .postEvents),
+        Route(.get, "/v1/events", .read, .listEvents),
+        Route(.get, "/v1/events/{position}", .read, .getEvent),
+        Route(.post, "/v1/ingest/litellm", .ingest, .postLiteLLM),
+        Route(.get, "/v1/parked", .read, .listParked),
+        Route(.post, "/api/v1/events", .ingest, .postLagoEvent),
+        Route(.post, "/api/v1/events/batch", .ingest, .postLagoBatch),
+        Route(.get, "/api/v1/events/{transaction_id}", .ingest, .getLagoEvent),
+        Route(.get, "/v1/orgs/{org}", .read, .getOrg),
+        Route(.get, "/v1/orgs/{org}/credits", .read, .getOrgCredits),
+        Route(.get, "/v1/users/{user}/credits", .read, .getUserCredits),
+        Route(.get, "/v1/orgs/{org}/users/{user}/credits", .read, .getOrgUserCredits),
+        Route(.get, "/v1/orgs/{org}/calls", .read, .getOrgCalls),
+        Route(.get, "/v1/users/{user}/calls", .read, .getUserCalls),
+        Route(.get, "/v1/orgs/{org}/tokens", .read, .getOrgTokens),
+        Route(.get, "/v1/tokens", .read, .getTokens),
+        Route(.get, "/v1/orgs/{org}/statement", .read, .getStatement),
+        Route(.get, "/v1/lago/batches", .lago, .listLagoBatches),
+        Route(.get, "/v1/lago/batches/{id}", .lago, .getLagoBatch),
+        Route(.get, "/v1/lago/batches/{id}/events", .lago, .getLagoBatchEvents),
+        Route(.post, "/v1/lago/batches/{id}/delivery", .lago, .postLagoDelivery),
+        Route(.post, "/v1/lago/windows/close", .lago, .closeLagoWindows),
+        Route(.get, "/v1/projections", .read, .projections),
+        Route(.get, "/healthz", nil, .healthz),
+        Route(.get, "/readyz", nil, .readyz),
+        Route(.get, "/metrics", nil, .metrics),
+        Route(.get, "/openapi.json", nil, .openapi),
+    ]
+
+    enum Match {
+        case route(Route, parameters: [String])
+        /// The path exists with other methods: RFC 9110 section 15.5.6 wants them in `Allow`.
+        case methodNotAllowed(allow: String)
+        case none
+    }
+
+    /// HEAD is answered as GET without a body (RFC 9110 section 9.3.2); the server drops it.
+    static func match(_ method: Method, _ segments: [String]) -> Match {
+        var allowed: [String] = []
+        for route in table where route.pattern.count == segments.count {
+            var parameters: [String] = []
+            var matches = true
+            for (pattern, segment) in zip(route.pattern, segments) {
+                if pattern.utf8.first == 0x7B {
+                    parameters.append(segment)
+                } else if !pattern.utf8.elementsEqual(segment.utf8) {
+                    matches = false
+                    break
+                }
+            }
+            guard matches else { continue }
+            if route.method == method || (method == .head && route.method == .get) {
+                return .route(route, parameters: parameters)
+            }
+            allowed.append(route.method.name)
+            if route.method == .get { allowed.append("HEAD") }
+        }
+        return allowed.isEmpty ? .none : .methodNotAllowed(allow: allowed.joined(separator: ", "))
+    }
+
+    /// Whether the path speaks Lago's dialect, errors included.
+    var isLagoDialect: Bool {
+        switch name {
+        case .postLagoEvent, .postLagoBatch, .getLagoEvent: true
+        default: false
+        }
+    }
+}

@@ -1,0 +1,177 @@
+internal import Billing
+internal import Hashing
+internal import Records
+
+/// Decides what may be stored and in which order: a pure state that the writer obeys. It runs ahead of the log by the
+/// group being built; `committed()` says that the group is durable.
+struct Admission {
+    /// What was stored under an idempotency key.
+    struct Stored {
+        var position: UInt64
+        var contentHash: Digest
+    }
+
+    /// What the writer is to do with an event.
+    enum Decision {
+        /// Append at `position`. `event` differs from what came in when admission found its owner.
+        case append(position: UInt64, event: Event, reencode: Bool)
+        case answer(Verdict)
+    }
+
+    var book = Book()
+    /// Last position given out.
+    var head: UInt64 = 0
+    /// Whether a call that Lago is to hear of was stored since the last window was closed.
+    var lagoUsageSinceClose = false
+    var lagoClosedThrough: Timestamp?
+    private var group: [Digest: Stored] = [:]
+
+    /// Decides one event. `stored` looks up the log's index; it is asked only for keys that the group does not hold.
+    mutating func decide<Failure: Error>(
+        _ item: Submission.Item, of submission: Submission, now: Timestamp, futureSecondsMax: Int64,
+        stored: (Submission.Item) throws(Failure) -> Stored?
+    ) throws(Failure) -> Decision {
+        // A confined key must not even learn whether another org's event exists.
+        if let org = submission.confinedTo, let refusal = confinement(of: item.event, to: org) {
+            return .answer(.rejected(refusal))
+        }
+        // Order of answers: duplicate, conflict, then rules (design 4).
+        var earlier = group[item.keyHash]
+        if earlier == nil { earlier = try stored(item) }
+        if let earlier {
+            return .answer(
+                earlier.contentHash == item.contentHash
+                    ? .duplicate(position: earlier.position) : .conflict(position: earlier.position))
+        }
+        if let time = item.event.time, time > now.adding(seconds: futureSecondsMax) {
+            return .answer(
+                .rejected(
+                    Rejection(
+                        code: "time_in_future", field: "time",
+                        detail: "time is more than \(futureSecondsMax) s ahead of the daemon's clock, "
+                            + "which says \(now.rfc3339)")))
+        }
+        var event = item.event
+        let reencode = resolveOwner(of: &event, default: submission.subscriptionOwner)
+        if reencode, let org = submission.confinedTo, let refusal = confinement(of: event, to: org) {
+            return .answer(.rejected(refusal))
+        }
+        let occurredAt = event.time ?? now
+        do {
+            _ = try book.take(event, position: head + 1, at: occurredAt)
+        } catch {
+            return .answer(.rejected(error))
+        }
+        head += 1
+        noteLagoUsage(event, at: occurredAt)
+        group[item.keyHash] = Stored(position: head, contentHash: item.contentHash)
+        return .append(position: head, event: event, reencode: reencode)
+    }
+
+    /// The group is in the log and in the index.
+    mutating func committed() {
+        group.removeAll(keepingCapacity: true)
+    }
+
+    /// Applies an event that is in the log: how recovery comes back to where admission was.
+    mutating func follow(_ event: Event, position: UInt64, at occurredAt: Timestamp) {
+        head = position
+        book.apply(event, position: position, at: occurredAt)
+        noteLagoUsage(event, at: occurredAt)
+    }
+
+    private mutating func noteLagoUsage(_ event: Event, at occurredAt: Timestamp) {
+        switch event.fact {
+        case .call(let call), .usage(let call):
+            if !lagoUsageSinceClose, book.catalog.standing(for: call, at: occurredAt)?.assignment.lago != nil {
+                lagoUsageSinceClose = true
+            }
+        case .callVoided, .callAmended:
+            lagoUsageSinceClose = true
+        case .lagoWindowClosed(let closed):
+            lagoUsageSinceClose = false
+            lagoClosedThrough = closed.through
+        default:
+            break
+        }
+    }
+
+    /// The daemon's own events that are due at `now`: lots whose end has passed, windows to close.
+    func due(at now: Timestamp, lagoWindowSeconds: Int64, closingWindows: Bool) -> [Event] {
+        var events: [Event] = []
+        for ending in book.ledger.lotsEnding(through: now) {
+            guard let end = book.ledger.lot(ending.lot)?.expiresAt else {
+                preconditionFailure("lot \(ending.lot) ends and has no end")
+            }
+            // By hash: a lot's id may be as long as an id can be.
+            let id = Name(checked: "expired/" + SHA256.hash(Array(ending.lot.text.utf8)).hex)
+            events.append(Event(source: Admission.source, id: id, time: end, fact: .creditsExpired(ending)))
+        }
+        if closingWindows && lagoUsageSinceClose {
+            let through = windowStart(containing: now, seconds: lagoWindowSeconds)
+            events.append(
+                Event(
+                    source: Admission.source,
+                    id: Name(checked: "window/\(through.rfc3339)/\(head + UInt64(events.count) + 1)"),
+                    time: now,
+                    fact: .lagoWindowClosed(LagoWindowClosed(windowSeconds: lagoWindowSeconds, through: through))))
+        }
+        return events
+    }
+
+    /// Whether a boundary has passed since windows were last closed.
+    func windowHasEnded(at now: Timestamp, seconds: Int64) -> Bool {
+        guard lagoUsageSinceClose else { return false }
+        guard let closed = lagoClosedThrough else { return true }
+        return windowStart(containing: now, seconds: seconds) > closed
+    }
+
+    /// The `source` of every event that the daemon itself writes. No client may use it.
+    static let source = Name(checked: "tallystick")
+
+    private func resolveOwner(of event: inout Event, default owner: Submission.SubscriptionOwner) -> Bool {
+        func resolve(_ call: inout Call) -> Bool {
+            guard let subscription = call.subscription else { return false }
+            switch book.catalog.owner(ofSubscription: subscription) {
+            case .org(let org)?: call.org = org
+            case .user(let user)?: call.user = user
+            case nil:
+                switch owner {
+                case .org: call.org = subscription
+                case .user: call.user = subscription
+                }
+            }
+            return true
+        }
+        switch event.fact {
+        case .call(var call):
+            guard resolve(&call) else { return false }
+            event.fact = .call(call)
+        case .usage(var call):
+            guard resolve(&call) else { return false }
+            event.fact = .usage(call)
+        default:
+            return false
+        }
+        return true
+    }
+
+    private func confinement(of event: Event, to org: Name) -> Rejection? {
+        // Judged again once admission has found the owner behind a subscription.
+        switch event.fact {
+        case .call(let call), .usage(let call):
+            if call.subscription != nil && call.org == nil && call.user == nil { return nil }
+        default: break
+        }
+        if event.fact.org == org { return nil }
+        return Rejection(
+            code: "org_forbidden", field: "data.org", detail: "the key is confined to the org \(org)")
+    }
+
+    private func windowStart(containing time: Timestamp, seconds: Int64) -> Timestamp {
+        let length = seconds * Timestamp.microsecondsPerSecond
+        var remainder = time.microseconds % length
+        if remainder < 0 { remainder += length }
+        return Timestamp(microseconds: time.microseconds - remainder)
+    }
+}

@@ -1,0 +1,316 @@
+internal import Billing
+public import EventLog
+internal import Hashing
+public import Platform
+internal import Records
+
+/// The only writer of the log: one thread that admits, orders and commits.
+///
+/// What arrived while the last fsync ran is the next group: no timer, no batch size to tune. A group is one frame, one
+/// LMDB transaction, one fsync; every submission in it is answered after that. The thread owns the write transactions
+/// (LMDB's must begin and end on one thread), the index and the admission state.
+///
+/// `@unchecked Sendable`: `mailbox` and `statistics` are locked; everything else is touched by the writer's thread
+/// alone, once `start` has handed it over.
+public final class LogWriter: @unchecked Sendable {
+    public typealias Completion = @Sendable (Result<Receipt, SubmitError>) -> Void
+
+    private enum Command {
+        case append(Submission, Completion)
+        /// Close every Lago window that has ended; answers the high water after it.
+        case closeWindows(@Sendable (Result<UInt64, SubmitError>) -> Void)
+    }
+
+    private struct Mailbox {
+        var commands: [Command] = []
+        var bytes = 0
+        var stopping = false
+    }
+
+    private let log: EventLog
+    private let index: KeyIndex
+    private let limits: WriterLimits
+    private let clock: @Sendable () -> Int64
+    private let onFatal: @Sendable (String) -> Never
+    private let mailbox = Condition(Mailbox())
+    private let shared = Lock(WriterStatistics())
+    private var admission: Admission
+    private var group = Group()
+    private var lastRecordedAt: Int64
+    /// When the log was last found full, on the steady clock; nil while there is room.
+    private var fullSince: UInt64?
+    private var thread: Thread?
+
+    /// The group being built: what goes into the next frame.
+    private struct Group {
+        var arena: [UInt8] = []
+        var ends: [Int] = []
+        var hashes: [Digest] = []
+        var keys: [KeyIndex.Entry] = []
+        var waiting: [(Completion, [Verdict])] = []
+
+        mutating func clear() {
+            arena.removeAll(keepingCapacity: true)
+            ends.removeAll(keepingCapacity: true)
+            hashes.removeAll(keepingCapacity: true)
+            keys.removeAll(keepingCapacity: true)
+            waiting.removeAll(keepingCapacity: true)
+        }
+    }
+
+    /// Recovers the admission state and the index from the log. `clock` gives microseconds since 1970; `onFatal` ends
+    /// the process when a commit failed: nothing may be answered after that.
+    public init(
+        log: EventLog, index: KeyIndex, limits: WriterLimits = WriterLimits(),
+        clock: @escaping @Sendable () -> Int64 = WallClock.microseconds,
+        onFatal: @escaping @Sendable (String) -> Never
+    ) throws(RecoveryError) {
+        limits.check()
+        self.log = log
+        self.index = index
+        self.limits = limits
+        self.clock = clock
+        self.onFatal = onFatal
+        admission = try LogWriter.recover(from: log, index: index)
+        lastRecordedAt = log.lastRecordedAt
+    }
+
+    public func start() {
+        precondition(thread == nil, "started twice")
+        thread = Thread(name: "log-writer") { [self] in run() }
+    }
+
+    /// Commits what was taken, then ends. Submissions after this are refused with `stopping`.
+    public func stop() {
+        mailbox.signal { $0.stopping = true }
+        thread?.join()
+        thread = nil
+    }
+
+    /// Queues a submission; `completion` is called on the writer's thread once its events are durable or refused.
+    /// Throws without calling it when the queue is at a limit.
+    public func submit(_ submission: Submission, completion: @escaping Completion) throws(SubmitError) {
+        try enqueue(.append(submission, completion), bytes: submission.bytes)
+    }
+
+    /// Seals what is open in every Lago window that has ended by now. A no-op when there is nothing to seal.
+    public func closeLagoWindows(
+        completion: @escaping @Sendable (Result<UInt64, SubmitError>) -> Void
+    ) throws(SubmitError) {
+        try enqueue(.closeWindows(completion), bytes: 0)
+    }
+
+    public var statistics: WriterStatistics {
+        var statistics = shared.withLock { $0 }
+        mailbox.withLock {
+            statistics.pendingBytes = $0.bytes
+            statistics.pendingSubmissions = $0.commands.count
+        }
+        return statistics
+    }
+
+    private func enqueue(_ command: Command, bytes: Int) throws(SubmitError) {
+        let refusal: SubmitError? = mailbox.signal { mailbox in
+            if mailbox.stopping { return .stopping }
+            if mailbox.bytes + bytes > limits.pendingBytesMax && mailbox.bytes > 0
+                || mailbox.commands.count >= limits.pendingSubmissionsMax
+            {
+                return .overloaded
+            }
+            mailbox.commands.append(command)
+            mailbox.bytes += bytes
+            return nil
+        }
+        guard let refusal else { return }
+        if refusal == .overloaded { shared.withLock { $0.overloaded += 1 } }
+        throw refusal
+    }
+
+    // MARK: The writer's thread
+
+    private func run() {
+        var nextTick = SteadyClock.nanoseconds()
+        while true {
+            let now = SteadyClock.nanoseconds()
+            let waitMilliseconds = nextTick > now ? Int((nextTick - now) / 1_000_000) + 1 : 0
+            var stopping = false
+            let taken: [Command]? = mailbox.wait(milliseconds: waitMilliseconds) { mailbox in
+                stopping = mailbox.stopping
+                guard !mailbox.commands.isEmpty || mailbox.stopping else { return nil }
+                defer {
+                    mailbox.commands = []
+                    mailbox.bytes = 0
+                }
+                return mailbox.commands
+            }
+            for command in taken ?? [] { process(command) }
+            commitGroup()
+            if SteadyClock.nanoseconds() >= nextTick {
+                tick()
+                nextTick = SteadyClock.nanoseconds() + UInt64(limits.tickMilliseconds) * 1_000_000
+            }
+            if stopping { return }
+        }
+    }
+
+    private func process(_ command: Command) {
+        switch command {
+        case .append(let submission, let completion):
+            if fullSince != nil && !roomIsBack() {
+                shared.withLock { $0.full += 1 }
+                completion(.failure(.full))
+                return
+            }
+            let verdicts = admit(submission)
+            group.waiting.append((completion, verdicts))
+            if group.ends.count >= limits.groupRecordsMax || group.arena.count >= limits.groupBytesMax {
+                commitGroup()
+            }
+        case .closeWindows(let completion):
+            commitGroup()
+            guard fullSince == nil || roomIsBack() else {
+                completion(.failure(.full))
+                return
+            }
+            appendDue(closingWindows: true)
+            completion(.success(log.highWater))
+        }
+    }
+
+    private func admit(_ submission: Submission) -> [Verdict] {
+        var verdicts: [Verdict] = []
+        verdicts.reserveCapacity(submission.count)
+        let recordedAt = recordingTime()
+        for item in submission.items {
+            let decision: Admission.Decision
+            do {
+                decision = try admission.decide(
+                    item, of: submission, now: recordedAt, futureSecondsMax: limits.futureSecondsMax,
+                    stored: lookUp)
+            } catch {
+                onFatal("the log could not be read while looking for a duplicate: \(error)")
+            }
+            switch decision {
+            case .answer(let verdict):
+                verdicts.append(verdict)
+            case .append(let position, let event, let reencode):
+                let start = group.arena.count
+                if reencode {
+                    RecordCodec.encode(event, door: submission.door, key: submission.key, into: &group.arena)
+                } else {
+                    group.arena.append(contentsOf: submission.arena[item.start..<item.end])
+                }
+                let end = group.arena.count
+                let hash = group.arena.withUnsafeMutableBytes { arena in
+                    let record = UnsafeMutableRawBufferPointer(rebasing: arena[start..<end])
+                    RecordCodec.stamp(record, position: position, recordedAt: recordedAt)
+                    return RecordCodec.hash(UnsafeRawBufferPointer(record))
+                }
+                group.ends.append(end)
+                group.hashes.append(hash)
+                group.keys.append(
+                    KeyIndex.Entry(key: item.keyHash, position: position, content: item.contentHash))
+                verdicts.append(.stored(position: position, hash: hash))
+            }
+        }
+        return verdicts
+    }
+
+    /// Looks a key up in the index. A hit is checked against the record itself: truth is the key and the content,
+    /// never a prefix of their hashes.
+    private func lookUp(_ item: Submission.Item) throws -> Admission.Stored? {
+        for entry in try index.entries(for: item.keyHash) {
+            let event = try log.withRecord(at: entry.position) { try RecordCodec.decode($0).event }
+            guard let event, event.source == item.event.source, event.id == item.event.id else { continue }
+            return Admission.Stored(position: entry.position, contentHash: RecordCodec.contentHash(event))
+        }
+        return nil
+    }
+
+    /// Makes the group durable and answers everyone in it.
+    private func commitGroup() {
+        guard !group.waiting.isEmpty || !group.ends.isEmpty else { return }
+        defer { group.clear() }
+        if !group.ends.isEmpty {
+            let started = SteadyClock.nanoseconds()
+            do {
+                try log.append(
+                    records: group.arena, ends: group.ends, hashes: group.hashes, recordedAt: lastRecordedAt)
+            } catch .full {
+                // The transaction was aborted, the log is as before: admission goes back to what the log holds.
+                abandonGroup()
+                return
+            } catch {
+                onFatal("a commit failed, so nothing may be acknowledged any more: \(error)")
+            }
+            let microseconds = (SteadyClock.nanoseconds() - started) / 1000
+            for entry in group.keys { index.insert(entry) }
+            admission.committed()
+            shared.withLock { $0.countCommit(microseconds: microseconds, bytes: group.arena.count) }
+        }
+        let highWater = log.highWater
+        shared.withLock { statistics in
+            for (_, verdicts) in group.waiting { statistics.count(verdicts) }
+        }
+        for (completion, verdicts) in group.waiting {
+            completion(.success(Receipt(verdicts: verdicts, highWater: highWater)))
+        }
+    }
+
+    private func abandonGroup() {
+        fullSince = SteadyClock.nanoseconds()
+        shared.withLock {
+            $0.full += UInt64(group.waiting.count)
+            $0.isFull = true
+        }
+        restoreAdmission()
+        for (completion, _) in group.waiting { completion(.failure(.full)) }
+    }
+
+    private func restoreAdmission() {
+        do {
+            admission = try LogWriter.recover(from: log, index: index)
+        } catch {
+            onFatal("the log could not be read again: \(error)")
+        }
+    }
+
+    private func roomIsBack() -> Bool {
+        guard let since = fullSince else { return true }
+        guard SteadyClock.nanoseconds() - since >= UInt64(limits.fullRetryMilliseconds) * 1_000_000 else {
+            return false
+        }
+        // The next commit finds out; if it fails, this starts over.
+        fullSince = nil
+        shared.withLock { $0.isFull = false }
+        return true
+    }
+
+    // MARK: The daemon's own events
+
+    private func tick() {
+        _ = try? log.dropDeadReaders()
+        if fullSince != nil && !roomIsBack() { return }
+        let now = recordingTime()
+        appendDue(closingWindows: admission.windowHasEnded(at: now, seconds: limits.lagoWindowSeconds))
+    }
+
+    private func appendDue(closingWindows: Bool) {
+        let now = recordingTime()
+        let events = admission.due(
+            at: now, lagoWindowSeconds: limits.lagoWindowSeconds, closingWindows: closingWindows)
+        guard !events.isEmpty else { return }
+        var submission = Submission(door: .daemon, key: nil, reservingEvents: events.count)
+        for event in events { submission.add(event) }
+        for case .rejected(let rejection) in admit(submission) {
+            onFatal("the daemon's own event was rejected: \(rejection)")
+        }
+        commitGroup()
+    }
+
+    /// Now, never going back: positions and recording times have the same order.
+    private func recordingTime() -> Timestamp {
+        lastRecordedAt = max(lastRecordedAt, clock())
+        return Timestamp(microseconds: lastRecordedAt)
+    }
+}

@@ -1,0 +1,74 @@
+internal import Billing
+public import EventLog
+internal import Hashing
+internal import Records
+
+/// Why a daemon cannot start on a folder.
+public enum RecoveryError: Error, CustomStringConvertible {
+    case log(LogError)
+    /// A record that this version cannot take: halt, name it, keep the file.
+    case record(position: UInt64, reason: String)
+    /// The index knows more than the log: the log is an older copy, or lost its tail.
+    case logIsOlder(highWater: UInt64, index: UInt64)
+
+    public var description: String {
+        switch self {
+        case .log(let error):
+            "\(error)"
+        case .record(let position, let reason):
+            "the record at position \(position) cannot be read: \(reason). Nothing was changed. "
+                + "Run `tallystick-replay verify`, and restore the log from a copy."
+        case .logIsOlder(let highWater, let index):
+            "the log ends at position \(highWater), but its index has seen \(index): the log is an older copy or lost "
+                + "its tail. Nothing was changed. Put the right log back; to give the lost positions up, delete "
+                + "the folder `index` and the read models."
+        }
+    }
+}
+
+extension LogWriter {
+    /// Records read in one short transaction.
+    private static let recoveryRecordsMax = 8192
+    private static let recoveryBytesMax = 8 << 20
+
+    /// Folds the log into an admission state, and gives the index the keys it has not seen: the index is a cache of the
+    /// log, so a missing or older one is made good here.
+    static func recover(from log: EventLog, index: KeyIndex) throws(RecoveryError) -> Admission {
+        var admission = Admission()
+        let highWater = log.highWater
+        guard index.progress <= highWater else {
+            throw .logIsOlder(highWater: highWater, index: index.progress)
+        }
+        var indexed = index.last
+        var position: UInt64 = 0
+        while position < highWater {
+            do {
+                position = try log.read(
+                    after: position, recordsMax: recoveryRecordsMax, bytesMax: recoveryBytesMax
+                ) { position, bytes in
+                    let record: Record
+                    do {
+                        record = try RecordCodec.decode(bytes)
+                    } catch {
+                        throw RecoveryError.record(position: position, reason: "\(error)")
+                    }
+                    admission.follow(record.event, position: position, at: record.occurredAt)
+                    if position > indexed {
+                        index.insert(
+                            KeyIndex.Entry(
+                                key: RecordCodec.keyHash(source: record.event.source, id: record.event.id),
+                                position: position, content: RecordCodec.contentHash(record.event)))
+                        indexed = position
+                    }
+                }
+            } catch let error as RecoveryError {
+                throw error
+            } catch let error as LogError {
+                throw .log(error)
+            } catch {
+                throw .record(position: position + 1, reason: "\(error)")
+            }
+        }
+        return admission
+    }
+}

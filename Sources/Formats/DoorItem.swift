@@ -1,0 +1,50 @@
+public import Billing
+
+/// What became of one item of a body in somebody else's format.
+public struct DoorItem: Hashable, Sendable {
+    public enum Outcome: Hashable, Sendable {
+        case event(Event)
+        /// A `null` where an item should be: the sender could not build it. Counted, nothing to keep.
+        case skipped
+        /// Cannot become an event; listed for the operator.
+        case parked(Parked)
+    }
+
+    /// From 0, in the order of the body.
+    public var index: Int
+    public var outcome: Outcome
+
+    public init(index: Int, outcome: Outcome) {
+        self.index = index
+        self.outcome = outcome
+    }
+}
+
+/// An item that cannot become an event, and enough about it to find it at its sender. `facts` come from a fixed list of
+/// identity fields; prompts, answers, headers, addresses, e-mails and tracebacks are never among them.
+public struct Parked: Error, Hashable, Sendable {
+    public struct Fact: Hashable, Sendable {
+        public var name: String
+        public var value: String
+
+        public init(name: String, value: String) {
+            self.name = name
+            self.value = value
+        }
+    }
+
+    /// `invalid_json`, `missing_owner`, `subset_exceeds_total`, ...
+    public var code: String
+    /// Dotted path of the member at fault, in the sender's words; empty when it is the whole item.
+    public var field: String
+    /// A clause about the member: "is larger than input_tokens, its total".
+    public var detail: String
+    public var facts: [Fact]
+
+    public init(code: String, field: String, detail: String, facts: [Fact] = []) {
+        self.code = code
+        self.field = field
+        self.detail = detail
+        self.facts = facts
+    }
+}

@@ -1,0 +1,200 @@
+internal import Billing
+internal import Hashing
+internal import JSON
+
+/// What we read of one StandardLoggingPayload, as sent. The rest, 97 of 100 bytes of it, is passed over: prompts,
+/// answers, headers, addresses and tracebacks are never read into anything.
+struct LiteLLMItem {
+    var id = Scalar.absent
+    var callID = Scalar.absent
+    var callType = Scalar.absent
+    var status = Scalar.absent
+    var cacheHit = Scalar.absent
+    var startTime = Scalar.absent
+    var endTime = Scalar.absent
+    var provider = Scalar.absent
+    var model = Scalar.absent
+    var modelGroup = Scalar.absent
+    var modelID = Scalar.absent
+    var cost = Scalar.absent
+    /// `response_cost_failure_debug_info` carries an error: the cost is 0.0 and means nothing.
+    var costFailed = false
+    var errorCode = Scalar.absent
+    var promptTokens = Scalar.absent
+    var completionTokens = Scalar.absent
+
+    var org = Scalar.absent
+    var team = Scalar.absent
+    var user = Scalar.absent
+    var endUser = Scalar.absent
+    var keyAlias = Scalar.absent
+    var keyHash = Scalar.absent
+    var usage = LiteLLMUsage()
+    /// String members of `user_api_key_auth_metadata` (key-bound) and of `spend_logs_metadata` (client-supplied).
+    var keyMetadata: [(name: String, value: Scalar)] = []
+    var clientMetadata: [(name: String, value: String)] = []
+
+    init() {}
+
+    /// Reads an item to its end.
+    init(_ reader: inout JSONReader) throws(JSONError) {
+        var item = LiteLLMItem()
+        _ = try reader.members { (key, reader) throws(JSONError) in
+            switch key {
+            case "id": item.id = try reader.scalar()
+            case "litellm_call_id": item.callID = try reader.scalar()
+            case "call_type": item.callType = try reader.scalar()
+            case "status": item.status = try reader.scalar()
+            case "cache_hit": item.cacheHit = try reader.scalar()
+            case "startTime": item.startTime = try reader.scalar()
+            case "endTime": item.endTime = try reader.scalar()
+            case "custom_llm_provider": item.provider = try reader.scalar()
+            case "model": item.model = try reader.scalar()
+            case "model_group": item.modelGroup = try reader.scalar()
+            case "model_id": item.modelID = try reader.scalar()
+            case "response_cost": item.cost = try reader.scalar()
+            case "prompt_tokens": item.promptTokens = try reader.scalar()
+            case "completion_tokens": item.completionTokens = try reader.scalar()
+            case "response_cost_failure_debug_info": item.costFailed = try LiteLLMItem.carriesError(&reader)
+            case "error_information":
+                _ = try reader.members { (key, reader) throws(JSONError) in
+                    if key == "error_code" {
+                        item.errorCode = try reader.scalar()
+                    } else {
+                        try reader.skip()
+                    }
+                }
+            case "metadata": try item.metadata(&reader)
+            default: try reader.skip()
+            }
+        }
+        self = item
+    }
+
+    private mutating func metadata(_ reader: inout JSONReader) throws(JSONError) {
+        var item = self
+        _ = try reader.members { (key, reader) throws(JSONError) in
+            switch key {
+            case "user_api_key_org_id": item.org = try reader.scalar()
+            case "user_api_key_team_id": item.team = try reader.scalar()
+            case "user_api_key_user_id": item.user = try reader.scalar()
+            case "user_api_key_end_user_id": item.endUser = try reader.scalar()
+            case "user_api_key_alias": item.keyAlias = try reader.scalar()
+            case "user_api_key_hash": item.keyHash = try reader.scalar()
+            case "usage_object": item.usage = try LiteLLMUsage(&reader)
+            case "user_api_key_auth_metadata":
+                _ = try reader.members { (key, reader) throws(JSONError) in
+                    item.keyMetadata.append((key.text, try reader.scalar()))
+                }
+            case "spend_logs_metadata":
+                _ = try reader.members { (key, reader) throws(JSONError) in
+                    if case .text(let value) = try reader.scalar() { item.clientMetadata.append((key.text, value)) }
+                }
+            default: try reader.skip()
+            }
+        }
+        self = item
+    }
+
+    private static func carriesError(_ reader: inout JSONReader) throws(JSONError) -> Bool {
+        var failed = false
+        _ = try reader.members { (key, reader) throws(JSONError) in
+            guard key == "error_str" else { return try reader.skip() }
+            switch try reader.scalar() {
+            case .absent, .text(""): break
+            default: failed = true
+            }
+        }
+        return failed
+    }
+
+    /// The idempotency id: SHA-256 over what tells two calls, a call's tries, and a cache's answers apart, and stays
+    /// the same when LiteLLM sends the item again. `litellm_call_id` alone would not do: the client may set it, and a
+    /// failed try shares it with its fallback.
+    var idempotencyID: String {
+        var hash = SHA256()
+        let parts = [id, callID, callType, status, startTime, endTime, modelID, model]
+        for (index, part) in parts.enumerated() {
+            if index > 0 { hash.update("|") }
+            hash.update(part.written ?? "")
+        }
+        return "llg1:" + hash.finalize().hex
+    }
+
+    /// For the list of parked items.
+    var facts: [Parked.Fact] {
+        let all: [(String, Scalar)] = [
+            ("id", id), ("litellm_call_id", callID), ("call_type", callType), ("status", status),
+            ("startTime", startTime), ("endTime", endTime), ("model", model), ("provider", provider),
+        ]
+        return all.compactMap { name, scalar in
+            guard let text = scalar.written, Name(text) != nil else { return nil }
+            return Parked.Fact(name: name, value: text)
+        }
+    }
+}
+
+/// `metadata.usage_object`, as sent.
+struct LiteLLMUsage {
+    var prompt = Scalar.absent
+    var completion = Scalar.absent
+    var input = Scalar.absent
+    var output = Scalar.absent
+    /// The same two facts under several names: LiteLLM keeps the provider's beside its own.
+    var cacheReads: [Scalar] = []
+    var cacheWrites: [Scalar] = []
+    var reasoning = Scalar.absent
+    var images = Scalar.absent
+    var characters = Scalar.absent
+    var searchesOfTool = Scalar.absent
+    var searchesOfPrompt = Scalar.absent
+    var type = Scalar.absent
+    var seconds = Scalar.absent
+
+    init() {}
+
+    init(_ reader: inout JSONReader) throws(JSONError) {
+        var usage = LiteLLMUsage()
+        _ = try reader.members { (key, reader) throws(JSONError) in
+            switch key {
+            case "prompt_tokens": usage.prompt = try reader.scalar()
+            case "completion_tokens": usage.completion = try reader.scalar()
+            case "input_tokens": usage.input = try reader.scalar()
+            case "output_tokens": usage.output = try reader.scalar()
+            case "cache_read_input_tokens": usage.cacheReads.append(try reader.scalar())
+            case "cache_creation_input_tokens": usage.cacheWrites.append(try reader.scalar())
+            case "output_image_count": usage.images = try reader.scalar()
+            case "type": usage.type = try reader.scalar()
+            case "seconds": usage.seconds = try reader.scalar()
+            case "prompt_tokens_details":
+                _ = try reader.members { (key, reader) throws(JSONError) in
+                    switch key {
+                    case "cached_tokens": usage.cacheReads.append(try reader.scalar())
+                    case "cache_write_tokens", "cache_creation_tokens": usage.cacheWrites.append(try reader.scalar())
+                    case "character_count": usage.characters = try reader.scalar()
+                    case "web_search_requests": usage.searchesOfPrompt = try reader.scalar()
+                    default: try reader.skip()
+                    }
+                }
+            case "completion_tokens_details":
+                _ = try reader.members { (key, reader) throws(JSONError) in
+                    if key == "reasoning_tokens" {
+                        usage.reasoning = try reader.scalar()
+                    } else {
+                        try reader.skip()
+                    }
+                }
+            case "server_tool_use":
+                _ = try reader.members { (key, reader) throws(JSONError) in
+                    if key == "web_search_requests" {
+                        usage.searchesOfTool = try reader.scalar()
+                    } else {
+                        try reader.skip()
+                    }
+                }
+            default: try reader.skip()
+            }
+        }
+        self = usage
+    }
+}

@@ -1,0 +1,280 @@
+internal import CLinux
+internal import Glibc
+internal import HTTP
+
+/// From received bytes to the handler, and from answers to the socket.
+extension EventLoop {
+    // MARK: In
+
+    func receive(_ connection: Connection) {
+        let count = recv(connection.id.fd, scratch, EventLoop.receiveBytes, 0)
+        if count < 0 {
+            if errno != EAGAIN && errno != EINTR { close(connection) }
+            return
+        }
+        if count == 0 {
+            connection.isPeerClosed = true
+            settle(connection)
+            return
+        }
+        statistics.bytesIn += UInt64(count)
+        guard !connection.isShutDown, !connection.closesAfterOutput else {
+            // After the last answer, bytes are read so that the close does not reset the connection under the answer
+            // (RFC 9112 section 9.6), and thrown away.
+            settle(connection)
+            return
+        }
+        let received = UnsafeBufferPointer(start: scratch, count: count)
+        guard connection.isReading, connection.pending.isEmpty else {
+            connection.pending.append(contentsOf: received)
+            pump(connection)
+            return
+        }
+        connection.isPumping = true
+        var consumed = 0
+        parse(connection, received.span, &consumed)
+        connection.isPumping = false
+        if consumed < count, !connection.closesAfterOutput {
+            connection.pending.append(contentsOf: received[consumed...])
+        }
+        pump(connection)
+    }
+
+    /// Does all that can be done for a connection now: parse what waits, write what is answered.
+    func pump(_ connection: Connection) {
+        guard connection.isOpen, !connection.isPumping else { return }
+        connection.isPumping = true
+        while connection.isOpen {
+            if let stream = connection.stream {
+                flush(connection)
+                guard connection.isOpen, connection.outputCount == 0, !stream.isAwaiting else { break }
+                pull(connection, stream)
+                continue
+            }
+            guard connection.isReading, !connection.pending.isEmpty else { break }
+            if connection.outputCount >= configuration.outputBytesMax {
+                flush(connection)
+                if connection.outputCount >= configuration.outputBytesMax { break }
+                continue
+            }
+            if parsePending(connection) { break }
+        }
+        connection.isPumping = false
+        flush(connection)
+        settle(connection)
+    }
+
+    /// True when more bytes are needed.
+    private func parsePending(_ connection: Connection) -> Bool {
+        var bytes: [UInt8] = []
+        swap(&bytes, &connection.pending)
+        var consumed = 0
+        let needsMore = parse(connection, bytes.span, &consumed)
+        if consumed == bytes.count {
+            bytes.removeAll(keepingCapacity: bytes.capacity <= 4096)
+        } else {
+            bytes.removeFirst(consumed)
+        }
+        swap(&bytes, &connection.pending)
+        return needsMore
+    }
+
+    /// Parses and hands over until the connection waits for something. True when that is more bytes.
+    @discardableResult
+    private func parse(_ connection: Connection, _ input: Span<UInt8>, _ consumed: inout Int) -> Bool {
+        while connection.isReading, connection.outputCount < configuration.outputBytesMax {
+            switch connection.parser.next(input, consumed: &consumed) {
+            case .more:
+                if consumed < input.count { connection.state.headBegan(now: now) }
+                charge(connection, connection.parser.bodyBytesHeld)
+                connection.state.bodyReceived(bytes: connection.parser.bodyBytesHeld)
+                return true
+            case .head(let head):
+                admit(connection, head, hasMore: consumed < input.count)
+            case .request(let request):
+                charge(connection, request.body.count)
+                if connection.closesAfterOutput { return false }
+                statistics.requests += 1
+                connection.state.requestEnded()
+                connection.isInFlight = true
+                handler.handle(request, Responder(loop: self, connection: connection.id))
+            case .failed(let error):
+                fail(connection, error)
+            }
+        }
+        return false
+    }
+
+    /// Asks the handler about a head. What is refused here is refused before its body is read.
+    private func admit(_ connection: Connection, _ head: RequestHead, hasMore: Bool) {
+        connection.context = ResponseSerializer.Context(
+            isHead: head.method == .head, versionMinor: head.versionMinor, keepAlive: head.keepAlive)
+        connection.state.headEnded(now: now)
+        switch handler.accept(head: head) {
+        case .answer(let response):
+            if head.hasBody {
+                // Where the next request begins could only be told by reading the body.
+                refuse(connection, response)
+            } else {
+                connection.parser.skipBody()
+                connection.isInFlight = true
+                respond(connection, response)
+            }
+        case .body(let bytesMax):
+            if case .length(let length) = head.framing, length <= bytesMax, length > 0,
+                length > configuration.bodiesBytesMax - statistics.bodyBytesHeld
+            {
+                refuseBody(connection)
+                return
+            }
+            if let error = connection.parser.expectBody(bytesMax: bytesMax) {
+                fail(connection, error)
+                return
+            }
+            // RFC 9110 section 10.1.1: not when the body is already coming.
+            if head.expectsContinue, head.hasBody, !hasMore {
+                ResponseSerializer.appendContinue(to: &connection.output)
+                flush(connection)
+            }
+        }
+    }
+
+    /// Counts the bytes of a body that is being read; over the budget the request is refused.
+    private func charge(_ connection: Connection, _ bytes: Int) {
+        statistics.bodyBytesHeld += bytes - connection.bodyCharged
+        connection.bodyCharged = bytes
+        if statistics.bodyBytesHeld > configuration.bodiesBytesMax { refuseBody(connection) }
+    }
+
+    private func refuseBody(_ connection: Connection) {
+        statistics.bodiesRefused += 1
+        refuse(
+            connection,
+            .problem(
+                status: 503, code: "overloaded", detail: "Too many bytes of request bodies are being worked on.",
+                headers: [("Retry-After", "\(configuration.retryAfterSeconds)")]))
+    }
+
+    private func fail(_ connection: Connection, _ error: FramingError) {
+        statistics.framingErrors += 1
+        refuse(connection, error.response)
+    }
+
+    /// The last answer of a connection whose bytes have no meaning from here on.
+    func refuse(_ connection: Connection, _ response: Response) {
+        connection.context.keepAlive = false
+        connection.isInFlight = true
+        respond(connection, response)
+        connection.pending = []
+        // Its body goes with it, not when the client closes.
+        connection.parser = RequestParser(limits: configuration.request)
+    }
+
+    // MARK: Out
+
+    /// Writes the answer of the request in flight into the output.
+    func respond(_ connection: Connection, _ response: Response) {
+        switch response.status {
+        case ..<300: statistics.responses2xx += 1
+        case ..<400: statistics.responses3xx += 1
+        case ..<500: statistics.responses4xx += 1
+        default: statistics.responses5xx += 1
+        }
+        if isDraining { connection.context.keepAlive = false }
+        let rest = ResponseSerializer.append(
+            response, context: connection.context, date: date, to: &connection.output)
+        switch rest {
+        case .nothing:
+            complete(connection)
+        case .pieces(let producer, let chunked):
+            if !chunked { connection.context.keepAlive = false }
+            connection.stream = Connection.Stream(producer: producer, chunked: chunked)
+        }
+    }
+
+    private func complete(_ connection: Connection) {
+        connection.isInFlight = false
+        release(connection)
+        if !connection.state.answered(keepAlive: connection.context.keepAlive, now: now) {
+            connection.closesAfterOutput = true
+            connection.pending = []
+        }
+        // What fails before the next head is known must not be answered as the last head asked.
+        connection.context = ResponseSerializer.Context()
+    }
+
+    private func pull(_ connection: Connection, _ stream: Connection.Stream) {
+        connection.stream?.isAwaiting = true
+        let id = connection.id
+        stream.producer(ChunkSink { [self] piece in submit(.piece(id, piece)) })
+    }
+
+    /// A piece of the answer that is being streamed.
+    func take(_ connection: Connection, _ piece: ChunkSink.Piece) {
+        guard let stream = connection.stream else { preconditionFailure("a piece without a stream") }
+        connection.stream?.isAwaiting = false
+        switch piece {
+        case .more(let bytes):
+            ResponseSerializer.appendPiece(bytes, isLast: false, chunked: stream.chunked, to: &connection.output)
+        case .last(let bytes):
+            ResponseSerializer.appendPiece(bytes, isLast: true, chunked: stream.chunked, to: &connection.output)
+            connection.stream = nil
+            complete(connection)
+        case .broken:
+            close(connection)
+        }
+    }
+
+    /// Writes as much of the output as the socket takes.
+    private func flush(_ connection: Connection) {
+        guard connection.isOpen, connection.outputCount > 0 else { return }
+        let start = connection.outputStart
+        let sent = connection.output.withUnsafeBytes { bytes -> Int in
+            guard let base = bytes.baseAddress else { return 0 }
+            return send(connection.id.fd, base + start, bytes.count - start, Int32(MSG_NOSIGNAL))
+        }
+        if sent < 0 {
+            if errno == EAGAIN || errno == EINTR {
+                connection.state.writeBlocked(now: now)
+            } else {
+                close(connection)
+            }
+            return
+        }
+        statistics.bytesOut += UInt64(sent)
+        connection.outputStart += sent
+        if connection.outputCount == 0 {
+            connection.output.removeAll(keepingCapacity: connection.output.capacity <= 16384)
+            connection.outputStart = 0
+            connection.state.writeEnded()
+        } else {
+            connection.state.writeProgressed(now: now)
+        }
+    }
+
+    /// Closes what is finished, and watches for what can come next.
+    func settle(_ connection: Connection) {
+        guard connection.isOpen, !connection.isPumping else { return }
+        if connection.outputCount == 0 {
+            if connection.isPeerClosed, !connection.isInFlight {
+                close(connection)
+                return
+            }
+            if connection.closesAfterOutput, !connection.isShutDown {
+                connection.isShutDown = true
+                connection.state.closes(now: now)
+                shutdown(connection.id.fd, Int32(SHUT_WR))
+            }
+            if isDraining, case .idle = connection.state.phase, connection.pending.isEmpty {
+                close(connection)
+                return
+            }
+        }
+        var events: UInt32 = 0
+        if !connection.isPeerClosed, connection.pending.count < configuration.pendingBytesMax {
+            events |= TALLY_EPOLL_IN
+        }
+        if connection.outputCount > 0 { events |= TALLY_EPOLL_OUT }
+        watch(connection, for: events)
+    }
+}

@@ -1,0 +1,197 @@
+import API
+import Billing
+import Engine
+import EventLog
+import Glibc
+import HTTP
+import Platform
+import Projections
+import Server
+
+/// `tallystick serve`: starts everything in order, waits for a signal, stops everything in the reverse order.
+func serve(_ settings: Settings) {
+    let folder = settings.text("data")
+    guard !folder.isEmpty else { fail("--data DIR is needed: where the log and its read models are kept") }
+    guard let address = ListenAddress(settings.text("listen")) else {
+        fail("--listen takes ADDRESS:PORT, not \"\(settings.text("listen"))\"")
+    }
+    guard 86_400 % settings.integer("lago-window-seconds") == 0 else {
+        fail("lago-window-seconds must divide a day (86400)")
+    }
+
+    // Signals come to this thread alone; every other inherits the mask.
+    var signals = sigset_t()
+    sigemptyset(&signals)
+    sigaddset(&signals, SIGTERM)
+    sigaddset(&signals, SIGINT)
+    pthread_sigmask(SIG_BLOCK, &signals, nil)
+    signal(SIGPIPE, SIG_IGN)
+
+    do {
+        let daemon = try Daemon(folder: folder, address: address, settings: settings)
+        LogLine.write(
+            .info, "ready",
+            [
+                "version": version, "listen": daemon.listening, "data": folder,
+                "high_water": String(daemon.highWater), "pid": String(getpid()),
+            ])
+        var signal: Int32 = 0
+        sigwait(&signals, &signal)
+        LogLine.write(.info, "stopping", ["signal": signal == SIGTERM ? "SIGTERM" : "SIGINT"])
+        daemon.stop(drainMilliseconds: settings.integer("drain-seconds") * 1000)
+        LogLine.write(.info, "stopped", ["high_water": String(daemon.highWater)])
+    } catch {
+        LogLine.write(.error, "cannot start", ["reason": "\(error)"])
+        exit(78)
+    }
+}
+
+/// The parts of a running daemon, in the order in which they were started.
+private final class Daemon {
+    private let lock: FolderLock
+    private let log: EventLog
+    private let index: KeyIndex
+    private let writer: LogWriter
+    private let models: ReadModels
+    private let server: Server
+
+    init(folder: String, address: ListenAddress, settings: Settings) throws {
+        try Folder.make(folder)
+        for part in ["log", "index", "readmodels"] { try Folder.make(folder + "/" + part) }
+        guard let lock = try FolderLock(folder: folder) else {
+            throw StartError(text: "another daemon has \(folder) open: one daemon a folder")
+        }
+        self.lock = lock
+        log = try EventLog.open(
+            folder: folder + "/log", mode: .readWrite, mapBytes: settings.integer("map-gib") << 30)
+        index = try KeyIndex.open(folder: folder + "/index", logID: log.id)
+        if let reason = index.resetReason { LogLine.write(.warning, "the index is built anew", ["reason": reason]) }
+
+        var writerLimits = WriterLimits()
+        writerLimits.pendingBytesMax = settings.integer("pending-mib-max") << 20
+        writerLimits.lagoWindowSeconds = Int64(settings.integer("lago-window-seconds"))
+        writer = try LogWriter(log: log, index: index, limits: writerLimits) { reason in
+            LogLine.write(.error, "the process ends: start it again, it recovers", ["reason": reason])
+            _exit(74)
+        }
+
+        let source = EventLogSource(log)
+        models = ReadModels(folder: folder + "/readmodels", source: source)
+        let models = self.models
+        try blocking { try await models.start() }
+        writer.start()
+
+        var limits = APILimits()
+        limits.eventsPerRequestMax = settings.integer("events-per-request-max")
+        limits.eventsBodyBytesMax = settings.integer("events-body-mib-max") << 20
+        limits.callbackBodyBytesMax = settings.integer("callback-body-mib-max") << 20
+        let statistics = Lock<(@Sendable () -> ServerStatistics)?>(nil)
+        let api = API(
+            writer: writer, log: log, models: models, keys: KeyStore(folder: folder),
+            parked: try ParkedStore(folder: folder), limits: limits,
+            extraMetrics: {
+                guard let statistics = statistics.withLock({ $0 }) else { return "" }
+                return serverMetrics(statistics())
+            })
+        var configuration = ServerConfiguration(listen: [address])
+        if !settings.text("socket").isEmpty { configuration.listen.append(.unix(path: settings.text("socket"))) }
+        configuration.connectionsMax = settings.integer("connections-max")
+        configuration.bodiesBytesMax = max(limits.callbackBodyBytesMax, limits.eventsBodyBytesMax) + (64 << 20)
+        server = Server(configuration: configuration, handler: Handler(api: api))
+        let server = self.server
+        statistics.withLock { $0 = { server.statistics() } }
+        try server.start()
+
+        for (name, value) in [
+            ("connections_max", configuration.connectionsMax), ("events_body_bytes_max", limits.eventsBodyBytesMax),
+            ("callback_body_bytes_max", limits.callbackBodyBytesMax),
+            ("bodies_bytes_max", configuration.bodiesBytesMax),
+            ("events_per_request_max", limits.eventsPerRequestMax),
+            ("writer_pending_bytes_max", writerLimits.pendingBytesMax),
+            ("group_records_max", writerLimits.groupRecordsMax), ("map_bytes", settings.integer("map-gib") << 30),
+        ] {
+            LogLine.write(.info, "limit", [name: String(value)])
+        }
+    }
+
+    var highWater: UInt64 { log.highWater }
+
+    var listening: String { "port \(server.port)" }
+
+    /// Answers what is in flight, commits what was taken, and leaves everything closed.
+    func stop(drainMilliseconds: Int) {
+        server.drain(deadlineMilliseconds: UInt64(drainMilliseconds))
+        writer.stop()
+        let models = self.models
+        blocking { await models.stop() }
+        do {
+            try index.close()
+        } catch {
+            // The index is a cache: the next start takes what is missing from the log.
+            LogLine.write(.warning, "the index was not saved", ["reason": "\(error)"])
+        }
+    }
+}
+
+private struct StartError: Error, CustomStringConvertible {
+    var text: String
+    var description: String { text }
+}
+
+/// The server's requests go to the API; its answers go back through the responder.
+private struct Handler: RequestHandler {
+    let api: API
+
+    func accept(head: RequestHead) -> BodyPolicy {
+        switch api.accept(head: head) {
+        case .body(let bytesMax): .body(bytesMax: bytesMax)
+        case .answer(let response): .answer(response)
+        }
+    }
+
+    func handle(_ request: Request, _ responder: Responder) {
+        api.handle(request) { responder.send($0) }
+    }
+}
+
+/// Runs an asynchronous function from the main thread, which is no part of any executor, and waits for it.
+private func blocking<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) throws -> Result {
+    let done = Condition<Swift.Result<Result, any Error>?>(nil)
+    Task {
+        do {
+            let result = try await body()
+            done.signal { $0 = .success(result) }
+        } catch {
+            done.signal { $0 = .failure(error) }
+        }
+    }
+    guard let result = done.wait(until: { $0 }) else { preconditionFailure("woken without a result") }
+    return try result.get()
+}
+
+private func blocking(_ body: @escaping @Sendable () async -> Void) {
+    let done = Condition(false)
+    Task {
+        await body()
+        done.signal { $0 = true }
+    }
+    _ = done.wait { $0 ? true : nil }
+}
+
+private func serverMetrics(_ statistics: ServerStatistics) -> String {
+    var page = MetricsPage()
+    page.gauge("tallystick_http_connections", "Open connections.", UInt64(statistics.connectionsOpen))
+    page.counter("tallystick_http_connections_total", "Connections accepted.", statistics.connectionsAccepted)
+    page.counter("tallystick_http_requests_total", "Whole requests.", statistics.requests)
+    page.counter("tallystick_http_responses_2xx_total", "Answers 2xx.", statistics.responses2xx)
+    page.counter("tallystick_http_responses_4xx_total", "Answers 4xx.", statistics.responses4xx)
+    page.counter("tallystick_http_responses_5xx_total", "Answers 5xx.", statistics.responses5xx)
+    page.counter("tallystick_http_received_bytes_total", "Bytes received.", statistics.bytesIn)
+    page.counter("tallystick_http_sent_bytes_total", "Bytes sent.", statistics.bytesOut)
+    page.gauge("tallystick_http_body_bytes", "Bytes of bodies held.", UInt64(statistics.bodyBytesHeld))
+    page.counter("tallystick_http_framing_errors_total", "Requests that were not HTTP.", statistics.framingErrors)
+    page.counter("tallystick_http_timeouts_total", "Connections closed by a deadline.", statistics.timeouts)
+    page.counter("tallystick_http_bodies_refused_total", "Bodies over a limit.", statistics.bodiesRefused)
+    page.counter("tallystick_http_accept_pauses_total", "Times accepting paused.", statistics.acceptPauses)
+    return page.text
+}

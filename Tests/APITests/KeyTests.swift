@@ -1,0 +1,104 @@
+import Billing
+import Hashing
+import Platform
+import Testing
+
+@testable import API
+
+struct KeyTests {
+    private let now = Timestamp(microseconds: 1_795_334_400_000_000)
+
+    private func withStore(_ body: (KeyStore) throws -> Void) throws {
+        let folder = try Folder.makeTemporary(prefix: "keys-test")
+        defer { try? Folder.remove(folder) }
+        try body(KeyStore(folder: folder))
+    }
+
+    private func add(
+        _ store: KeyStore, _ name: String, scopes: Set<Scope> = [.read], expiresAt: Timestamp? = nil
+    ) throws -> KeyText {
+        try store.add(
+            name: Name(checked: name), scopes: scopes, org: nil, defaultOrg: nil, lagoOwnerIsUser: false,
+            expiresAt: expiresAt, now: now)
+    }
+
+    @Test func `a key's text is read back, and any change of one character is no key`() {
+        let key = KeyText()
+        #expect(KeyText(key.text.utf8)?.secretHash == key.secretHash)
+        let bytes = Array(key.text.utf8)
+        for index in bytes.indices {
+            var changed = bytes
+            changed[index] = changed[index] == 0x61 ? 0x62 : 0x61
+            #expect(KeyText(changed) == nil, "character \(index)")
+        }
+        #expect(KeyText(bytes.dropLast()) == nil)
+        #expect(KeyText(bytes + [0x61]) == nil)
+        #expect(KeyText([]) == nil)
+        #expect(KeyText().text != key.text)
+    }
+
+    @Test func `the file keeps the hash and never the secret`() throws {
+        try withStore { store in
+            let text = try add(store, "one").text
+            let file = String(decoding: try File.read(store.path, bytesMax: 1 << 20), as: UTF8.self)
+            #expect(file.contains("secret_sha256"))
+            #expect(!file.contains(text.dropFirst(20).prefix(40)))
+        }
+    }
+
+    @Test func `a key opens until it is revoked, from another program too`() throws {
+        try withStore { store in
+            let text = try add(store, "one")
+            #expect(store.key(for: text.text.utf8, at: now)?.name == Name("one"))
+            #expect(store.key(for: KeyText().text.utf8, at: now) == nil)
+            // As `tallystick keys revoke` does beside a running daemon.
+            try KeyStore(folder: Folder.parent(of: store.path)).revoke(name: Name(checked: "one"), now: now)
+            #expect(store.key(for: text.text.utf8, at: now) == nil)
+        }
+    }
+
+    @Test func `a key opens until its end, not after`() throws {
+        try withStore { store in
+            let text = try add(store, "one", expiresAt: now.adding(seconds: 10))
+            #expect(store.key(for: text.text.utf8, at: now.adding(seconds: 9)) != nil)
+            #expect(store.key(for: text.text.utf8, at: now.adding(seconds: 10)) == nil)
+        }
+    }
+
+    @Test func `a live key's name is taken, a revoked one's is free`() throws {
+        try withStore { store in
+            _ = try add(store, "one")
+            #expect(throws: KeyStore.StoreError.self) { _ = try add(store, "one") }
+            try store.revoke(name: Name(checked: "one"), now: now)
+            #expect(throws: Never.self) { _ = try add(store, "one") }
+            #expect(throws: KeyStore.StoreError.self) { try store.revoke(name: Name(checked: "two"), now: now) }
+        }
+    }
+
+    @Test func `a file that cannot be read opens nothing and says why`() throws {
+        try withStore { store in
+            let text = try add(store, "one")
+            #expect(store.fault == nil)
+            try DurableFile.replace(store.path, with: Array("{\"version\":9,\"keys\":[]}".utf8))
+            #expect(store.key(for: text.text.utf8, at: now) == nil)
+            #expect(store.fault?.contains("version 9") == true)
+        }
+    }
+
+    @Test func `every member of a key survives the file`() throws {
+        let key = Key(
+            id: "0123456789ab", name: Name(checked: "n"), secretHash: SHA256.hash([1]), scopes: [.lago, .admin],
+            org: Name("acme"), defaultOrg: Name("acme"), lagoOwnerIsUser: true, createdAt: now,
+            expiresAt: now.adding(seconds: 1), revokedAt: now.adding(seconds: 2))
+        #expect(try KeyFile.parse(KeyFile.write([key])) == [key])
+    }
+
+    @Test func `admin includes ingest, and no other scope includes any`() {
+        for held in Scope.allCases {
+            let key = Key(id: "", name: Name(checked: "n"), secretHash: .zero, scopes: [held], createdAt: now)
+            for asked in Scope.allCases {
+                #expect(key.allows(asked) == (asked == held || (held == .admin && asked == .ingest)))
+            }
+        }
+    }
+}
