@@ -26,6 +26,7 @@ public final class API: Sendable {
     let keys: KeyStore
     let parked: ParkedStore
     let reader: LogReader
+    let asOf: AsOf
     let limits: APILimits
     let clock: @Sendable () -> Int64
     /// Lines for `/metrics` that only the program knows (the server's figures).
@@ -42,6 +43,7 @@ public final class API: Sendable {
         self.keys = keys
         self.parked = parked
         reader = LogReader(log: log)
+        asOf = AsOf(log: EventLogSource(log))
         self.limits = limits
         self.clock = clock
         self.extraMetrics = extraMetrics
