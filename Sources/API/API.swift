@@ -210,8 +210,7 @@ public final class API: Sendable {
 
     func bodyProblem(_ error: BodyError) -> Problem {
         let status = error.code.hasPrefix("too_many") ? 413 : 400
-        let at = error.offset.map { " (at byte \($0))" } ?? ""
-        return Problem(status, error.code, error.detail + at)
+        return Problem(status, error.code, error.detail)
     }
 }
 
