@@ -82,6 +82,7 @@ let package = Package(
                 .embedInCode("book.sql"),
                 .embedInCode("credits.sql"),
                 .embedInCode("lago.sql"),
+                .embedInCode("alerts.sql"),
                 .embedInCode("openapi.json"),
             ],
             swiftSettings: settings),

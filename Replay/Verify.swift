@@ -13,7 +13,7 @@ func verify(_ arguments: Arguments) throws -> Int32 {
     let highWater = folder.log.highWater
     let report = Report(highWater: highWater)
     // Folded together, projections share one decoding of the log; apart, they share the two threads.
-    let groups: [[any Projection.Type]] = [[Credits.self], [Calls.self, Tokens.self], [Lago.self]]
+    let groups: [[any Projection.Type]] = [[Credits.self], [Calls.self, Tokens.self], [Lago.self], [Alerts.self]]
     precondition(groups.joined().count == ReadModels.all.count, "a read model is not verified")
     var jobs: [@Sendable () -> Void] = groups.map { group in
         { checkReadModels(group, in: folder, through: highWater, into: report) }

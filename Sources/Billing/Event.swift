@@ -36,6 +36,7 @@ public indirect enum Fact: Hashable, Sendable {
     case lagoWindowClosed(LagoWindowClosed)
     case lagoBatchDelivered(LagoDelivery)
     case lagoBatchFailed(LagoDelivery)
+    case alertDefined(Alert)
 
     /// The CloudEvents `type`.
     public var type: String {
@@ -55,6 +56,7 @@ public indirect enum Fact: Hashable, Sendable {
         case .lagoWindowClosed: "lago.window.closed"
         case .lagoBatchDelivered: "lago.batch.delivered"
         case .lagoBatchFailed: "lago.batch.failed"
+        case .alertDefined: "alert.defined"
         }
     }
 
@@ -63,6 +65,7 @@ public indirect enum Fact: Hashable, Sendable {
         "llm.call", "llm.usage", "llm.call.voided", "llm.call.amended", "credits.granted", "credits.voided",
         "credits.allocated", "credits.adjusted", "credits.expired", "plan.defined", "plan.assigned",
         "prices.published", "lago.window.closed", "lago.batch.delivered", "lago.batch.failed",
+        "alert.defined",
     ]
 
     /// The org it speaks of; nil for what belongs to a user alone, or to nobody.
@@ -78,6 +81,7 @@ public indirect enum Fact: Hashable, Sendable {
         case .creditsAdjusted(let adjustment): org(of: adjustment.owner)
         case .creditsAllocated(let allocation): allocation.org
         case .planAssigned(let assignment): org(of: assignment.owner)
+        case .alertDefined(let alert): org(of: alert.owner)
         case .callVoided, .creditsVoided, .creditsExpired, .planDefined, .pricesPublished, .lagoWindowClosed,
             .lagoBatchDelivered, .lagoBatchFailed:
             nil

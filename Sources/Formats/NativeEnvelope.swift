@@ -18,6 +18,7 @@ enum NativeType: String, CaseIterable {
     case lagoWindowClosed = "lago.window.closed"
     case lagoBatchDelivered = "lago.batch.delivered"
     case lagoBatchFailed = "lago.batch.failed"
+    case alertDefined = "alert.defined"
 
     static let choices = Choices(allCases, \.rawValue)
     /// Types of the daemon that are not kept as events of this log, and so cannot be imported either.
@@ -157,6 +158,7 @@ extension NativeParser {
         case .lagoWindowClosed: return try lagoWindow()
         case .lagoBatchDelivered: return try lagoDelivery().map { .lagoBatchDelivered($0) }
         case .lagoBatchFailed: return try lagoDelivery().map { .lagoBatchFailed($0) }
+        case .alertDefined: return try alert()
         }
     }
 }

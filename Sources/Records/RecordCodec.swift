@@ -174,6 +174,7 @@ extension RecordWriter {
         case .pricesPublished(let list): prices(list)
         case .lagoWindowClosed(let window): lagoWindow(window)
         case .lagoBatchDelivered(let delivery), .lagoBatchFailed(let delivery): lagoDelivery(delivery)
+        case .alertDefined(let alert): self.alert(alert)
         }
     }
 }
@@ -196,6 +197,7 @@ extension RecordReader {
         case .lagoWindowClosed: .lagoWindowClosed(try lagoWindow())
         case .lagoBatchDelivered: .lagoBatchDelivered(try lagoDelivery())
         case .lagoBatchFailed: .lagoBatchFailed(try lagoDelivery())
+        case .alertDefined: .alertDefined(try alert())
         }
     }
 }

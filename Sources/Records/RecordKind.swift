@@ -17,6 +17,7 @@ public enum RecordKind: UInt8, CaseIterable, Sendable {
     case lagoWindowClosed = 13
     case lagoBatchDelivered = 14
     case lagoBatchFailed = 15
+    case alertDefined = 20
 
     public init(_ fact: Fact) {
         self =
@@ -36,10 +37,11 @@ public enum RecordKind: UInt8, CaseIterable, Sendable {
             case .lagoWindowClosed: .lagoWindowClosed
             case .lagoBatchDelivered: .lagoBatchDelivered
             case .lagoBatchFailed: .lagoBatchFailed
+            case .alertDefined: .alertDefined
             }
     }
 
-    /// True for `plan.*`, `prices.*`, `credits.*` and `lago.*`; false for `llm.*`.
+    /// True for `plan.*`, `prices.*`, `credits.*`, `lago.*` and `alert.*`; false for `llm.*`.
     public var isControl: Bool {
         switch self {
         case .call, .usage, .callVoided, .callAmended: false

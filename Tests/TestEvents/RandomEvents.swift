@@ -3,7 +3,7 @@ public import Billing
 /// Valid events out of a seed: the same seed gives the same events on every machine.
 public struct RandomEvents: Sendable {
     /// How many kinds of fact there are: `event(kind:)` takes 0..<kinds.
-    public static let kinds = 15
+    public static let kinds = 16
 
     private var state: UInt64
 
@@ -196,6 +196,14 @@ public struct RandomEvents: Sendable {
         return rule
     }
 
+    public mutating func alert() -> Alert {
+        let conditions: [Alert.Condition] = [
+            .balanceBelow(money(-1_000_000_000...1_000_000_000_000)), .callsPercent(number(1...100)),
+            .spend(money(1...1_000_000_000_000), per: pick(Alert.Per.allCases)), .daysLeft(number(1...Alert.daysMax)),
+        ]
+        return Alert(name: name(), owner: owner(), condition: pick(conditions), isEnabled: chance(80))
+    }
+
     public mutating func fact(kind: Int) -> Fact {
         switch kind {
         case 0: return .call(call())
@@ -221,6 +229,7 @@ public struct RandomEvents: Sendable {
         case 12: return .lagoWindowClosed(LagoWindowClosed(windowSeconds: pick([60, 3600, 86_400]), through: time()))
         case 13: return .lagoBatchDelivered(LagoDelivery(batch: name(), detail: maybe { $0.text() }))
         case 14: return .lagoBatchFailed(LagoDelivery(batch: name(), detail: maybe { $0.text() }))
+        case 15: return .alertDefined(alert())
         default: preconditionFailure("kind \(kind) of \(RandomEvents.kinds)")
         }
     }
