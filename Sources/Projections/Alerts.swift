@@ -115,8 +115,11 @@ public struct Alerts: Projection {
             }
         case .alertDefined(let alert):
             try define(alert, record)
-        case .planAssigned, .planDefined:
-            for (owner, names) in watched where names.contains(where: { entries[$0]?.watchesCalls ?? false }) {
+        case .planAssigned(let assignment):
+            touched[assignment.owner] = Touched(calls: true)
+        case .planDefined(let plan):
+            for owner in watched.keys
+            where rows.book.catalog.standing(of: owner, at: time)?.plan.name == plan.name {
                 touched[owner] = Touched(calls: true)
             }
         default:
