@@ -117,6 +117,7 @@ let package = Package(
         tests("Engine", uses: ["Engine", "EventLog", "Records", "Billing", "Platform"]),
         tests("Server", uses: ["Server", "HTTP", "Platform"]),
         tests("API", uses: ["API", "HTTP", "JSON", "Billing", "Hashing", "Schemas", "Platform"]),
+        tests("Courier", uses: ["tallystick-alerts"]),
         tests("Tidy", uses: []),
     ]
 )
