@@ -87,7 +87,8 @@ struct Admission {
         case .call(let call), .usage(let call):
             guard book.catalog.subscription(for: call, at: occurredAt) != nil else { return }
             lagoOpen = LagoOpen(
-                storedSince: lagoOpen?.storedSince ?? recordedAt, latest: max(lagoOpen?.latest ?? occurredAt, occurredAt))
+                storedSince: lagoOpen?.storedSince ?? recordedAt,
+                latest: max(lagoOpen?.latest ?? occurredAt, occurredAt))
         case .lagoWindowClosed(let closed):
             lagoClosedThrough = closed.through
             // A call of the window that is still running stays open.

@@ -2,9 +2,9 @@ public import Billing
 
 /// The body for Lago's `POST /api/v1/events/batch`: a pure function of sealed lines, so the same bytes every time.
 ///
-/// Each line gives an `llm_usage` event (transaction id: the line's id and the microsecond at which its window was closed,
-/// so that the lines of another log never meet it in one Lago), and where something is due an `llm_overage` event (the
-/// same and "-overage"), whose `precise_total_amount_cents` a dynamic charge takes as it is. Its `units` are
+/// Each line gives an `llm_usage` event (transaction id: the line's id and the microsecond at which its window was
+/// closed, so that the lines of another log never meet it in one Lago), and where something is due an `llm_overage`
+/// event (the same and "-overage"), whose `precise_total_amount_cents` a dynamic charge takes as it is. Its `units` are
 /// the credits due: over zero, since Lago makes an amount of no units nothing.
 public enum LagoBatchBody {
     public static func bytes(_ lines: [LagoLine], batch: LagoBatchID, closedAt: Timestamp) -> [UInt8] {
