@@ -97,6 +97,49 @@ public struct RowCells: ~Copyable {
         end(.text, poolNumber: poolNumber)
     }
 
+    /// Begins a cell of text that is written piece by piece.
+    mutating func beginText() {
+        append(2, UnsafeRawBufferPointer(start: nil, count: 0))
+    }
+
+    mutating func piece(_ text: String) {
+        var text = text
+        text.withUTF8 { piece in
+            reserve(piece.count)
+            copy(UnsafeRawBufferPointer(piece))
+        }
+    }
+
+    mutating func piece(byte: UInt8) {
+        reserve(1)
+        bytes[byteCount] = byte
+        byteCount += 1
+    }
+
+    /// In decimal digits, with a sign when it is negative.
+    mutating func piece(decimal value: Int64) {
+        let digitsMax = 20
+        reserve(digitsMax)
+        if value < 0 { piece(byte: 0x2D) }
+        var rest = value.magnitude
+        let start = byteCount
+        repeat {
+            let (quotient, digit) = rest.quotientAndRemainder(dividingBy: 10)
+            bytes[byteCount] = 0x30 + UInt8(digit)
+            byteCount += 1
+            rest = quotient
+        } while rest > 0
+        var digits = UnsafeMutableBufferPointer(start: bytes + start, count: byteCount - start)
+        digits.reverse()
+    }
+
+    mutating func endText() {
+        let start = start(count)
+        UnsafeMutableRawPointer(bytes + start + 1).storeBytes(
+            of: UInt32(byteCount - start - 5).bigEndian, as: UInt32.self)
+        end(.text)
+    }
+
     public mutating func append(_ value: Value) {
         switch value {
         case .null: null()
