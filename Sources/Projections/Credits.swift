@@ -37,6 +37,22 @@ public struct Credits: Projection {
         var overage: Money
         var invoiced: Money
         var slices: [Slice]
+
+        func fill(_ cells: inout RowCells, names: borrowing NamePool) {
+            cells.integer(isUser ? 1 : 0)
+            cells.name(owner, of: names)
+            cells.integer(Int64(position))
+            cells.integer(Int64(seq))
+            cells.integer(at.microseconds)
+            cells.integer(Int64(kind.rawValue))
+            cells.integer(amount.nanos)
+            cells.integer(balanceAfter.nanos)
+            cells.name(user, of: names)
+            cells.name(model, of: names)
+            cells.integer(overage.nanos)
+            cells.integer(invoiced.nanos)
+            SliceText.write(slices, to: &cells)
+        }
     }
     private struct Spender: Hashable {
         var org: UInt32
@@ -113,21 +129,11 @@ public struct Credits: Projection {
             byOwner[place].append(Int32(index))
         }
         let order = byOwner.joined().map { Int($0) }
-        try sink.append(order.count, to: Credits.movements) { index, cells in
-            let item = pending[order[index]]
-            cells.integer(item.isUser ? 1 : 0)
-            cells.name(item.owner, of: names)
-            cells.integer(Int64(item.position))
-            cells.integer(Int64(item.seq))
-            cells.integer(item.at.microseconds)
-            cells.integer(Int64(item.kind.rawValue))
-            cells.integer(item.amount.nanos)
-            cells.integer(item.balanceAfter.nanos)
-            cells.name(item.user, of: names)
-            cells.name(item.model, of: names)
-            cells.integer(item.overage.nanos)
-            cells.integer(item.invoiced.nanos)
-            cells.text(SliceText.write(item.slices))
+        let names = names
+        try pending.withUnsafeBufferPointer { pending in
+            try sink.append(order.count, to: Credits.movements) { index, cells in
+                pending[order[index]].fill(&cells, names: names)
+            }
         }
         pending.removeAll(keepingCapacity: true)
         let spenders = Array(spent)
@@ -138,22 +144,24 @@ public struct Credits: Projection {
             cells.integer(spenders[index].value.overage)
         }
         spent.removeAll(keepingCapacity: true)
-        names.trim()
+        self.names.trim()
         try rows.flush(into: sink)
     }
 }
 
 /// Slices as text: "amount lot" a line. Names hold no control characters, so a line feed ends one.
 enum SliceText {
-    static func write(_ slices: [Slice]) -> String {
-        var text = ""
+    static func write(_ slices: [Slice], to cells: inout RowCells) {
+        cells.beginText()
+        var isFirst = true
         for slice in slices {
-            if !text.isEmpty { text += "\n" }
-            text += String(slice.amount.nanos)
-            text += " "
-            text += slice.lot.text
+            if !isFirst { cells.piece(byte: 0x0A) }
+            isFirst = false
+            cells.piece(decimal: slice.amount.nanos)
+            cells.piece(byte: 0x20)
+            cells.piece(slice.lot.text)
         }
-        return text
+        cells.endText()
     }
 
     /// Traps on what `write` never made.
