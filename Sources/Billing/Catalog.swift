@@ -107,13 +107,13 @@ public struct Catalog: Sendable {
 
     /// What governs and prices `call` at `time`.
     func terms(for call: Call, at time: Timestamp) -> Terms {
-        if let known = remembered[call.shape], known.hold(at: time, revision: revision) { return known }
+        if let known = remembered[call.shape], known.hold(for: call, at: time, revision: revision) { return known }
         return makeTerms(for: call, at: time) { rule(of: $0, for: call) }
     }
 
     /// The same, and remembers it for the next call of that shape.
     mutating func rememberTerms(for call: Call, at time: Timestamp) -> Terms {
-        if let known = remembered[call.shape], known.hold(at: time, revision: revision) { return known }
+        if let known = remembered[call.shape], known.hold(for: call, at: time, revision: revision) { return known }
         let rule = priceIndex(at: time).flatMap { findRule(of: $0, for: call) }
         let terms = makeTerms(for: call, at: time) { _ in rule }
         remembered[call.shape] = terms
@@ -128,7 +128,8 @@ public struct Catalog: Sendable {
         let index = span.inForce(prices, at: time) { $0.effective }
         return Terms(
             span: span, revision: revision, assigned: assigned, definition: definition, prices: index,
-            rule: index.flatMap(find), factors: index.map { Catalog.factors(of: $0.list, for: call) } ?? [])
+            band: index?.band(of: call) ?? 0, rule: index.flatMap(find),
+            factors: index.map { Catalog.factors(of: $0.list, for: call) } ?? [])
     }
 
     func governing(_ call: Call, at time: Timestamp) -> Assigned? {

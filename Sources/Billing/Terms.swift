@@ -1,5 +1,5 @@
-/// What a catalog says of the calls of one shape, at any time from `from` on and before `until`: all that rating and
-/// charging ask of it.
+/// What a catalog says of the calls of one shape and band of prices, at any time from `from` on and before `until`: all
+/// that rating and charging ask of it.
 final class Terms: Sendable {
     let from: Timestamp
     let until: Timestamp
@@ -10,13 +10,14 @@ final class Terms: Sendable {
     let definition: Catalog.Definition?
     /// The list in force; its rule, and the factors that the attributes pick.
     let prices: PriceIndex?
+    let band: Int32
     let rule: Int?
     let priceRule: PriceRule?
     let factors: [Rating.Factor]
 
     init(
         span: Span, revision: UInt64, assigned: Catalog.Assigned?, definition: Catalog.Definition?,
-        prices: PriceIndex?, rule: Int?, factors: [Rating.Factor]
+        prices: PriceIndex?, band: Int32, rule: Int?, factors: [Rating.Factor]
     ) {
         from = span.from
         until = span.until
@@ -24,13 +25,20 @@ final class Terms: Sendable {
         self.assigned = assigned
         self.definition = definition
         self.prices = prices
+        self.band = band
         self.rule = rule
         priceRule = rule.flatMap { prices?.list.rules[$0] }
         self.factors = factors
     }
 
+    /// Whether they are what this revision of the catalog says at `time`, prices apart.
     func hold(at time: Timestamp, revision: UInt64) -> Bool {
         self.revision == revision && from <= time && time < until
+    }
+
+    /// The same, prices included: these may depend on how much was used.
+    func hold(for call: Call, at time: Timestamp, revision: UInt64) -> Bool {
+        hold(at: time, revision: revision) && (prices.map { $0.band(of: call) == band } ?? true)
     }
 
     var markup: Decimal { definition?.plan.markup ?? .zero }
