@@ -36,11 +36,10 @@ public struct Book: Sendable {
     public mutating func apply(_ event: Event, position: UInt64, at occurredAt: Timestamp) -> Outcome {
         switch event.fact {
         case .call(let call), .usage(let call):
-            let (assigned, plan) = governing(call, at: occurredAt)
+            let terms = catalog.rememberTerms(for: call, at: occurredAt)
             do {
-                let rating = try catalog.rateRemembering(
-                    call, at: occurredAt, plan: plan?.plan, countsCall: event.fact.countsCall)
-                return charge(call, rating: rating, assigned: assigned, plan: plan, at: occurredAt)
+                let rating = try Catalog.rate(call, by: terms, countsCall: event.fact.countsCall)
+                return charge(call, rating: rating, terms: terms, at: occurredAt)
             } catch {
                 preconditionFailure("position \(position) was stored and is not rateable: \(error)")
             }
@@ -61,11 +60,10 @@ public struct Book: Sendable {
     ) throws(Rejection) -> Outcome {
         switch event.fact {
         case .call(let call), .usage(let call):
-            let (assigned, plan) = governing(call, at: occurredAt)
-            let rating = try catalog.rateRemembering(
-                call, at: occurredAt, plan: plan?.plan, countsCall: event.fact.countsCall)
+            let terms = catalog.rememberTerms(for: call, at: occurredAt)
+            let rating = try Catalog.rate(call, by: terms, countsCall: event.fact.countsCall)
             try admit(call, charge: rating.charge)
-            return charge(call, rating: rating, assigned: assigned, plan: plan, at: occurredAt)
+            return charge(call, rating: rating, terms: terms, at: occurredAt)
         case .callVoided, .callAmended:
             return try correct(event.fact, at: occurredAt)
         default:
@@ -74,17 +72,10 @@ public struct Book: Sendable {
         }
     }
 
-    private func governing(_ call: Call, at time: Timestamp) -> (Catalog.Assigned?, Catalog.Definition?) {
-        guard let assigned = catalog.governing(call, at: time) else { return (nil, nil) }
-        return (assigned, catalog.definition(assigned.assignment.plan, at: time))
-    }
-
-    private mutating func charge(
-        _ call: Call, rating: Rating, assigned: Catalog.Assigned?, plan: Catalog.Definition?, at time: Timestamp
-    ) -> Outcome {
+    private mutating func charge(_ call: Call, rating: Rating, terms: Terms, at time: Timestamp) -> Outcome {
         let (movements, drawn) = ledger.charge(
-            rating.charge, org: call.org, user: call.user, funding: assigned?.assignment.funding ?? .org,
-            invoicesOverage: plan?.plan.overage == .invoice, at: time)
+            rating.charge, org: call.org, user: call.user, funding: terms.assigned?.assignment.funding ?? .org,
+            invoicesOverage: terms.definition?.plan.overage == .invoice, at: time)
         return Outcome(rating: rating, movements: movements, drawn: drawn)
     }
 
@@ -113,9 +104,8 @@ public struct Book: Sendable {
         var refunded: [Ledger.Refunded] = []
         var outcome = Outcome(movements: ledger.refund(standing, into: &refunded))
         if let rating, case .callAmended(let amended) = fact {
-            let (assigned, plan) = governing(amended.call, at: standing.occurredAt)
-            let charged = charge(
-                amended.call, rating: rating, assigned: assigned, plan: plan, at: standing.occurredAt)
+            let terms = catalog.rememberTerms(for: amended.call, at: standing.occurredAt)
+            let charged = charge(amended.call, rating: rating, terms: terms, at: standing.occurredAt)
             outcome.rating = rating
             outcome.movements += charged.movements
             outcome.drawn = charged.drawn
