@@ -606,9 +606,7 @@ class Oracle:
         through = instant(data["through"]) // SECOND
         sealed = {}
         for key in [key for key in self.open_lines if key[1] + key[2] <= through]:
-            row = self.open_lines.pop(key)
-            if any(row):
-                sealed[key] = row
+            sealed[key] = self.open_lines.pop(key)
         self.sealed[position] = sealed
         self.window_seconds = int(data["window_seconds"])
 
