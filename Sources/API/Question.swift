@@ -97,6 +97,26 @@ struct Question {
         }
     }
 
+    /// `?as_of=`: a position of the log, or an RFC 3339 time that has been.
+    func asOf(highWater: UInt64) throws(ProblemError) -> AsOf.Moment? {
+        guard let text = self["as_of"] else { return nil }
+        if let time = Timestamp(rfc3339: text) {
+            guard time <= now else {
+                throw ProblemError(400, "invalid_parameter", "as_of is a time that has not come yet", field: "as_of")
+            }
+            return .time(time)
+        }
+        guard !text.isEmpty, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let position = UInt64(text) else {
+            throw ProblemError(
+                400, "invalid_parameter", "as_of is a position or an RFC 3339 time", field: "as_of")
+        }
+        guard position <= highWater else {
+            throw ProblemError(
+                400, "invalid_parameter", "the log ends at position \(highWater)", field: "as_of")
+        }
+        return .position(position)
+    }
+
     func limit() throws(ProblemError) -> Int {
         Int(try integer("limit", in: 1...UInt64(limits.pageMax)) ?? UInt64(limits.pageDefault))
     }

@@ -38,12 +38,14 @@ public struct Catalog: Sendable {
         var provider: Name
         var model: Name
         var operation: Call.Operation
+        var band: Int32
 
         init(_ call: Call, of index: PriceIndex) {
             list = index.position
             provider = call.provider
             model = call.model
             operation = call.operation
+            band = index.band(of: call)
         }
     }
 

@@ -96,27 +96,31 @@ public struct Credits: Projection {
             while byOwner.count <= place { byOwner.append([]) }
             byOwner[place].append(Int32(index))
         }
-        for places in byOwner {
-            for place in places {
-                let item = pending[Int(place)]
-                try sink.append(
-                    [
-                        .integer(item.at.microseconds), .integer(Int64(item.kind.rawValue)),
-                        .integer(item.amount.nanos), .integer(item.balanceAfter.nanos), names.cell(item.user),
-                        names.cell(item.model), .integer(item.overage.nanos), .integer(item.invoiced.nanos),
-                        .text(SliceText.write(item.slices)),
-                    ],
-                    key: [
-                        .integer(item.isUser ? 1 : 0), names.cell(item.owner), .integer(Int64(item.position)),
-                        .integer(Int64(item.seq)),
-                    ], to: Credits.movements)
-            }
+        let order = byOwner.joined().map { Int($0) }
+        try sink.append(order.count, to: Credits.movements) { index, cells in
+            let item = pending[order[index]]
+            cells.integer(item.isUser ? 1 : 0)
+            cells.name(item.owner, of: names)
+            cells.integer(Int64(item.position))
+            cells.integer(Int64(item.seq))
+            cells.integer(item.at.microseconds)
+            cells.integer(Int64(item.kind.rawValue))
+            cells.integer(item.amount.nanos)
+            cells.integer(item.balanceAfter.nanos)
+            cells.name(item.user, of: names)
+            cells.name(item.model, of: names)
+            cells.integer(item.overage.nanos)
+            cells.integer(item.invoiced.nanos)
+            cells.text(SliceText.write(item.slices))
         }
         pending.removeAll(keepingCapacity: true)
-        try sink.add(
-            spent.map { key, sums in
-                SumRow(key: [names.cell(key.org), names.cell(key.user)], sums: [sums.charged, sums.overage])
-            }, to: Credits.spending)
+        let spenders = Array(spent)
+        try sink.add(spenders.count, to: Credits.spending) { index, cells in
+            cells.name(spenders[index].key.org, of: names)
+            cells.name(spenders[index].key.user, of: names)
+            cells.integer(spenders[index].value.charged)
+            cells.integer(spenders[index].value.overage)
+        }
         spent.removeAll(keepingCapacity: true)
         names.trim()
         try rows.flush(into: sink)
