@@ -1,6 +1,7 @@
 """Random streams through the real daemon, and every number it answers against the oracle's.
 
-    python3 Tests/oracle/run.py --seeds 1..200 --events 2000 [--bin DIR] [--jobs 2] [--corrections] [--seconds N] [--keep]
+    python3 Tests/oracle/run.py --seeds 1..200 --events 2000 [--bin DIR] [--jobs 2] [--corrections]
+        [--seconds N] [--keep]
 
 Exit code 0: all agree; 1: some seed does not (its number is printed first, then the first differences).
 """
