@@ -264,7 +264,8 @@ class Generator:
             data["cache_hit"] = r.random() < 0.8
         if r.random() < 0.5:
             names = r.sample(("power_level", "tier", "client.tier", "note"), r.randint(1, 3))
-            data["attributes"] = {name: r.choice(("eco", "balanced", "precision", "turbo", "unheard")) for name in names}
+            values = ("eco", "balanced", "precision", "turbo", "unheard")
+            data["attributes"] = {name: r.choice(values) for name in names}
         return data
 
     def call(self, type="llm.call"):
