@@ -50,12 +50,12 @@ private actor Worker {
         let found = Condition<Int32?>(nil)
         let thread = Thread(name: "test nice", niceness: niceness) {
             // 0 stands for the calling thread, as Linux has it.
-            let value = getpriority(PRIO_PROCESS, 0)
+            let value = getpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0)
             found.signal { $0 = value }
         }
         let value = found.wait(until: { $0 })
         thread.join()
-        #expect(value == min(19, getpriority(PRIO_PROCESS, 0) + Int32(niceness)))
+        #expect(value == min(19, getpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0) + Int32(niceness)))
     }
 
     @Test func `threads end with their executors`() async throws {
