@@ -21,23 +21,34 @@ struct Admission {
     var book = Book()
     /// Last position given out.
     var head: UInt64 = 0
-    /// Whether a call that Lago is to hear of was stored since the last window was closed.
-    var lagoUsageSinceClose = false
-    var lagoClosedThrough: Timestamp?
+    /// What of the calls that Lago is to hear of may still be in an open window.
+    private var lagoOpen: LagoOpen?
+    private var lagoClosedThrough: Timestamp?
     private var group: [Digest: Stored] = [:]
+    let charges: ChargeStore
+    /// By the position of the call's own record.
+    var corrected: [UInt64: Corrected] = [:]
 
-    /// Decides one event. `stored` looks up the log's index; it is asked only for keys that the group does not hold.
-    mutating func decide<Failure: Error>(
-        _ item: Submission.Item, of submission: Submission, now: Timestamp, futureSecondsMax: Int64,
-        stored: (Submission.Item) throws(Failure) -> Stored?
-    ) throws(Failure) -> Decision {
+    init(charges: ChargeStore) {
+        self.charges = charges
+    }
+
+    /// Decides one event. Throws what `history` throws.
+    mutating func decide(
+        _ item: Submission.Item, of submission: Submission, now: Timestamp, futureSecondsMax: Int64, history: History
+    ) throws -> Decision {
         // A confined key must not even learn whether another org's event exists.
-        if let org = submission.confinedTo, let refusal = confinement(of: item.event, to: org) {
-            return .answer(.rejected(refusal))
+        if let org = submission.confinedTo {
+            if let (source, id) = item.event.fact.corrects,
+                try self.org(correctedBy: item.event.fact, history: history) != org
+            {
+                return .answer(.rejected(.unknownCall(source: source, id: id)))
+            }
+            if let refusal = confinement(of: item.event, to: org) { return .answer(.rejected(refusal)) }
         }
         // Order of answers: duplicate, conflict, then rules (design 4).
         var earlier = group[item.keyHash]
-        if earlier == nil { earlier = try stored(item) }
+        if earlier == nil { earlier = try history.stored(item) }
         if let earlier {
             return .answer(
                 earlier.contentHash == item.contentHash
@@ -52,18 +63,27 @@ struct Admission {
                             + "which says \(now.rfc3339)")))
         }
         var event = item.event
-        let reencode = resolveOwner(of: &event, default: submission.subscriptionOwner)
+        var reencode = resolveOwner(of: &event, default: submission.subscriptionOwner)
         if reencode, let org = submission.confinedTo, let refusal = confinement(of: event, to: org) {
             return .answer(.rejected(refusal))
         }
+        if event.fact.corrects != nil {
+            switch try standing(of: event.fact, history: history) {
+            case .standing(let standing): event.fact.unwinds = standing
+            case .refused(let rejection): return .answer(.rejected(rejection))
+            }
+            reencode = true
+        }
         let occurredAt = event.time ?? now
+        let outcome: Outcome
         do {
-            _ = try book.take(event, position: head + 1, at: occurredAt)
+            outcome = try book.take(event, position: head + 1, at: occurredAt)
         } catch {
             return .answer(.rejected(error))
         }
         head += 1
-        noteLagoUsage(event, at: occurredAt)
+        noteCharge(of: event.fact, outcome: outcome, position: head)
+        noteLagoUsage(event, at: occurredAt, recordedAt: now)
         group[item.keyHash] = Stored(position: head, contentHash: item.contentHash)
         return .append(position: head, event: event, reencode: reencode)
     }
@@ -73,27 +93,48 @@ struct Admission {
         group.removeAll(keepingCapacity: true)
     }
 
-    /// Applies an event that is in the log: how recovery comes back to where admission was.
-    mutating func follow(_ event: Event, position: UInt64, at occurredAt: Timestamp) {
-        head = position
-        book.apply(event, position: position, at: occurredAt)
-        noteLagoUsage(event, at: occurredAt)
+    /// The position of an event of the group.
+    func positionInGroup(source: Name, id: Name) -> UInt64? {
+        group.isEmpty ? nil : group[RecordCodec.keyHash(source: source, id: id)]?.position
     }
 
-    private mutating func noteLagoUsage(_ event: Event, at occurredAt: Timestamp) {
+    /// Applies an event that is in the log: how recovery comes back to where admission was.
+    mutating func follow(
+        _ event: Event, position: UInt64, at occurredAt: Timestamp, recordedAt: Timestamp
+    ) {
+        head = position
+        let outcome = book.apply(event, position: position, at: occurredAt)
+        noteCharge(of: event.fact, outcome: outcome, position: position)
+        noteLagoUsage(event, at: occurredAt, recordedAt: recordedAt)
+    }
+
+    private mutating func noteLagoUsage(_ event: Event, at occurredAt: Timestamp, recordedAt: Timestamp) {
         switch event.fact {
         case .call(let call), .usage(let call):
-            if !lagoUsageSinceClose, book.catalog.standing(for: call, at: occurredAt)?.assignment.lago != nil {
-                lagoUsageSinceClose = true
-            }
+            guard book.catalog.subscription(for: call, at: occurredAt) != nil else { return }
+            lagoOpen = LagoOpen(
+                storedSince: lagoOpen?.storedSince ?? recordedAt,
+                latest: max(lagoOpen?.latest ?? occurredAt, occurredAt))
         case .callVoided, .callAmended:
-            lagoUsageSinceClose = true
+            // Whether Lago heard of the call is the projection's to say; a closing with nothing to seal harms nobody.
+            lagoOpen = LagoOpen(
+                storedSince: lagoOpen?.storedSince ?? recordedAt,
+                latest: max(lagoOpen?.latest ?? occurredAt, occurredAt))
         case .lagoWindowClosed(let closed):
-            lagoUsageSinceClose = false
             lagoClosedThrough = closed.through
+            // A call of the window that is still running stays open.
+            if let open = lagoOpen, open.latest < closed.through { lagoOpen = nil }
         default:
             break
         }
+    }
+
+    /// Calls that wait for the end of their window.
+    private struct LagoOpen {
+        /// When the first of them was stored: late calls wait for the end of the window they were stored in.
+        var storedSince: Timestamp
+        /// The latest time at which one of them happened.
+        var latest: Timestamp
     }
 
     /// The daemon's own events that are due at `now`: lots whose end has passed, windows to close.
@@ -107,7 +148,7 @@ struct Admission {
             let id = Name(checked: "expired/" + SHA256.hash(Array(ending.lot.text.utf8)).hex)
             events.append(Event(source: Admission.source, id: id, time: end, fact: .creditsExpired(ending)))
         }
-        if closingWindows && lagoUsageSinceClose {
+        if closingWindows && lagoOpen != nil {
             let through = windowStart(containing: now, seconds: lagoWindowSeconds)
             events.append(
                 Event(
@@ -119,11 +160,11 @@ struct Admission {
         return events
     }
 
-    /// Whether a boundary has passed since windows were last closed.
+    /// Whether the window in which something waits has ended and was not closed since.
     func windowHasEnded(at now: Timestamp, seconds: Int64) -> Bool {
-        guard lagoUsageSinceClose else { return false }
-        guard let closed = lagoClosedThrough else { return true }
-        return windowStart(containing: now, seconds: seconds) > closed
+        guard let open = lagoOpen else { return false }
+        return windowStart(containing: now, seconds: seconds) > max(
+            lagoClosedThrough ?? .earliest, windowStart(containing: open.storedSince, seconds: seconds))
     }
 
     /// The `source` of every event that the daemon itself writes. No client may use it.
@@ -150,6 +191,9 @@ struct Admission {
         case .usage(var call):
             guard resolve(&call) else { return false }
             event.fact = .usage(call)
+        case .callAmended(var amended):
+            guard resolve(&amended.call) else { return false }
+            event.fact = .callAmended(amended)
         default:
             return false
         }
@@ -161,6 +205,12 @@ struct Admission {
         switch event.fact {
         case .call(let call), .usage(let call):
             if call.subscription != nil && call.org == nil && call.user == nil { return nil }
+        case .callAmended(let amended):
+            let call = amended.call
+            if call.subscription != nil && call.org == nil && call.user == nil { return nil }
+        case .callVoided:
+            // Judged by the call that it names.
+            return nil
         default: break
         }
         if event.fact.org == org { return nil }

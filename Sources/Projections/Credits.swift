@@ -77,11 +77,7 @@ public struct Credits: Projection {
     public mutating func apply(_ record: Record, log: any RecordSource) throws {
         let outcome = try rows.apply(record)
         if outcome.movements.isEmpty { return }
-        var model: UInt32 = 0
-        switch record.event.fact {
-        case .call(let call), .usage(let call): model = names.number(of: call.model)
-        default: break
-        }
+        let (charged, refunded) = try models(record, log: log)
         var seq: UInt8 = 0
         for movement in outcome.movements {
             let owner = names.number(of: movement.owner.name)
@@ -90,19 +86,40 @@ public struct Credits: Projection {
             if case .user = movement.owner { isUser = true }
             pending.append(
                 Pending(
-                    owner: owner, user: user, model: model, isUser: isUser, kind: movement.kind, seq: seq,
+                    owner: owner, user: user,
+                    model: movement.kind == .charge ? charged : movement.kind == .refund ? refunded : 0, isUser: isUser,
+                    kind: movement.kind, seq: seq,
                     position: record.position, at: record.occurredAt, amount: movement.amount,
                     balanceAfter: movement.balanceAfter, overage: movement.overage, invoiced: movement.invoiced,
                     slices: movement.slices))
             seq += 1
-            guard !isUser, user != 0, movement.kind == .charge else { continue }
+            guard !isUser, user != 0, movement.kind == .charge || movement.kind == .refund else { continue }
             // Sums of parts of the account's own sums, which admission keeps within 64 bits.
             spent[Spender(org: owner, user: user), default: Spent()].charged -= movement.amount.nanos
-            if movement.overage > .zero {
+            if movement.overage != .zero {
                 spent[Spender(org: owner, user: user), default: Spent()].overage += movement.overage.nanos
             }
         }
     }
+
+    /// Of what a record charges, and of what it gives back.
+    private mutating func models(
+        _ record: Record, log: any RecordSource
+    ) throws -> (charged: UInt32, refunded: UInt32) {
+        switch record.event.fact {
+        case .call(let call), .usage(let call):
+            return (names.number(of: call.model), 0)
+        case .callVoided(let voided):
+            return (0, names.number(of: try voided.unwinds.map { try $0.call(in: log) }?.model))
+        case .callAmended(let amended):
+            let old = try amended.unwinds.map { try $0.call(in: log) }
+            return (names.number(of: amended.call.model), names.number(of: old?.model))
+        default:
+            return (0, 0)
+        }
+    }
+
+    public func check(at position: UInt64) throws { try rows.check(at: position) }
 
     public mutating func flush(into sink: any RowSink) throws {
         // An owner's movements one after the other: neighbours in the table's B-tree.

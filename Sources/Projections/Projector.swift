@@ -28,6 +28,7 @@ actor Projector<P: Projection>: ProjectorDriver {
     private let folder: String
     private let source: any RecordSource
     private let pace: ProjectorPace
+    private let decoder = RecordDecoder()
     private var fold = P()
     private var file: ReadModelFile?
     private var sink: DatabaseSink?
@@ -145,7 +146,9 @@ actor Projector<P: Projection>: ProjectorDriver {
         while reached < target {
             let before = reached
             let recordsMax = Int(min(target - reached, UInt64(pace.chunkRecords)))
-            _ = try source.read(after: reached, recordsMax: recordsMax, bytesMax: pace.chunkBytes) { record in
+            _ = try source.read(
+                after: reached, recordsMax: recordsMax, bytesMax: pace.chunkBytes, decoder: decoder
+            ) { record in
                 guard record.position <= target else { return }
                 guard record.position == reached + 1 else {
                     throw RecordFault(position: reached + 1, reason: "the log gave record \(record.position) instead")
