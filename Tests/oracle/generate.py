@@ -19,6 +19,7 @@ MODELS = ("gpt-4o", "gpt-4o-mini", "openai/gpt-4o", "claude-3.5-sonnet", "llama3
 PATTERNS = ("gpt-4o", "gpt-4o*", "*gpt-4o", "*llama*", "*/*", "*", "claude-*-sonnet", "*4*mini", "modèle")
 OPERATIONS = ("chat", "responses", "embedding", "image", "audio", "rerank", "other")
 CATEGORIES = ("paid", "promo", "plan", "refund")
+NO_PRICE = ("per", "provider", "model", "operation", "above_input_tokens", "reported_cost")
 PERIODS = ("never", "day", "week", "month")
 
 
@@ -138,6 +139,8 @@ class Generator:
             rule["model"] = r.choice(PATTERNS)
         if r.random() < 0.25:
             rule["operation"] = r.choice(OPERATIONS)
+        if r.random() < 0.1:
+            rule["above_input_tokens"] = r.choice((0, 999, 1000, 4000))
         roll = r.random()
         if roll < 0.12:
             rule["reported_cost"] = r.choice(("1", "1.2", "0", self.amount(0, 2, 12)))
@@ -157,13 +160,13 @@ class Generator:
         r = self.random
         data = {"unit": r.choice(("credits", "credits", "usd"))}
         data["rules"] = [self.rule() for _ in range(r.randint(1, 8))]
-        if r.random() < 0.5:
-            data["rules"].append({"per": 1000, "any_token": "0.01"})
+        if r.random() < 0.75:
+            data["rules"].append({"per": 1000, "any_token": r.choice(("0.01", "0.4", self.price()))})
         if data["unit"] == "usd":
             # So that dollars do not drown the credits: a thousandth of the price.
             for rule in data["rules"]:
                 for name, value in rule.items():
-                    if name not in ("per", "provider", "model", "operation", "reported_cost"):
+                    if name not in NO_PRICE:
                         rule[name] = "0.000015" if r.random() < 0.3 else self.amount(0, 0.002, 12)
         if r.random() < 0.7:
             names = r.sample(("power_level", "tier", "client.tier"), r.randint(1, 3))
@@ -180,8 +183,8 @@ class Generator:
         r = self.random
         self.made += 1
         id = f"lot-{self.made}"
-        data = {**self.owner(), "credits": r.choice((self.amount(0.000001, 2), self.amount(1, 120), "10", 50)),
-                "category": r.choice(CATEGORIES)}
+        data = {**self.owner(), "category": r.choice(CATEGORIES)}
+        data["credits"] = r.choice((self.amount(0.000001, 2), self.amount(1, 20), self.amount(1, 120), "10", 50))
         if r.random() < 0.4:
             data["priority"] = r.choice((0, 50, 100, 100, 255))
         one = self.event("credits.granted", data, id=id)
@@ -264,7 +267,8 @@ class Generator:
             data["cache_hit"] = r.random() < 0.8
         if r.random() < 0.5:
             names = r.sample(("power_level", "tier", "client.tier", "note"), r.randint(1, 3))
-            data["attributes"] = {name: r.choice(("eco", "balanced", "precision", "turbo", "unheard")) for name in names}
+            levels = ("eco", "balanced", "precision", "turbo", "unheard")
+            data["attributes"] = {name: r.choice(levels) for name in names}
         return data
 
     def call(self, type="llm.call"):
@@ -300,13 +304,17 @@ class Generator:
         r = self.random
         made = []
         opening = [self.plan() for _ in range(r.randint(1, 4))] + [self.prices() for _ in range(r.randint(0, 2))]
-        opening += [self.granted() for _ in range(r.randint(0, 5))] + [self.assigned() for _ in range(r.randint(0, 3))]
+        if r.random() < 0.9:
+            first = self.prices()
+            first["data"]["effective_at"] = self.write(START)
+            opening.append(first)
+        opening += [self.granted() for _ in range(r.randint(0, 5))] + [self.assigned() for _ in range(r.randint(0, 5))]
         r.shuffle(opening)
         # A plan may be assigned only once it is defined.
         opening.sort(key=lambda one: one["type"] == "plan.assigned")
         for one in opening:
             made.append((one, "accepted"))
-        kinds = [(self.call, 0.80), (lambda: self.call("llm.usage"), 0.04), (self.granted, 0.05), (self.adjusted, 0.02),
+        kinds = [(self.call, 0.78), (lambda: self.call("llm.usage"), 0.04), (self.granted, 0.08), (self.adjusted, 0.02),
                  (self.allocated, 0.03), (self.assigned, 0.025), (self.plan, 0.01), (self.prices, 0.012)]
         if self.corrections:
             kinds.append((self.correction, 0.08))

@@ -223,6 +223,7 @@ class Rule:
 
     def __init__(self, data):
         self.provider, self.model, self.operation = data.get("provider"), data.get("model"), data.get("operation")
+        self.above = data.get("above_input_tokens")
         self.per = int(data.get("per", 1))
         price = {name: number(data[name]) for name in (
             "any_token", *self.KINDS, "per_call", *self.UNITS, "reported_cost") if name in data}
@@ -244,7 +245,8 @@ class Rule:
     def takes(self, call):
         return ((self.provider is None or matches(self.provider, call["provider"]))
                 and (self.model is None or matches(self.model, call["model"]))
-                and (self.operation is None or self.operation == call["operation"]))
+                and (self.operation is None or self.operation == call["operation"])
+                and (self.above is None or (call.get("usage") or {}).get("input_tokens", -1) > self.above))
 
     def amount(self, call, cost, counts_call):
         """In the list's unit (dollars for reported_cost), or None when the call does not say what is needed."""
