@@ -184,7 +184,8 @@ class Generator:
         self.made += 1
         id = f"lot-{self.made}"
         data = {**self.owner(), "category": r.choice(CATEGORIES)}
-        data["credits"] = r.choice((self.amount(0.000001, 2), self.amount(1, 20), self.amount(1, 120), "10", 50))
+        data["credits"] = r.choice((self.amount(0.000001, 2), self.amount(1, 20), self.amount(1, 120), "10", 50,
+                                    self.amount(0.1, 3, 9)))
         if r.random() < 0.4:
             data["priority"] = r.choice((0, 50, 100, 100, 255))
         one = self.event("credits.granted", data, id=id)

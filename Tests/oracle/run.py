@@ -7,18 +7,22 @@ Exit code 0: all agree; 1: some seed does not (its number is printed first, then
 
 import argparse
 import concurrent.futures
+import itertools
 import json
 import os
 import random
+import subprocess
 import sys
+import tempfile
 import time
+from decimal import Decimal
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "e2e")]
 
-from compare import Comparison  # noqa: E402
+from compare import Comparison, meaning, missing  # noqa: E402
 from generate import Generator, dumps  # noqa: E402
-from harness import Daemon  # noqa: E402
+from harness import Daemon, binary  # noqa: E402
 from oracle import Oracle  # noqa: E402
 
 BATCH = 500
@@ -49,16 +53,20 @@ class Run:
                 raise Failure(f"{result['status']}, not {verdict}: {dumps(event)} {errors}")
 
     def exported(self):
-        done = self.daemon.replay("export")
+        """An open file of the log's lines: it may be long."""
+        file = tempfile.TemporaryFile()
+        done = subprocess.run(
+            [binary("tallystick-replay"), "export", "--data", self.daemon.folder], stdout=file, stderr=subprocess.PIPE)
         if done.returncode != 0:
             raise Failure(f"export: {done.returncode} {done.stderr.decode(errors='replace')}")
-        return done.stdout
+        file.seek(0)
+        return file
 
     def wait_for_expiry(self):
         """Until every lot that has ended is recorded as expired."""
         end = time.monotonic() + EXPIRY_SECONDS
         while True:
-            oracle = Oracle().read(self.exported().splitlines())
+            oracle = Oracle().read(self.exported())
             now = time.time_ns() // 1000
             due = [lot.id for lot in oracle.lots.values() if lot.left and lot.expires is not None and lot.expires < now]
             if not due:
@@ -94,19 +102,38 @@ class Run:
             self.close_windows()
         return self.compared()
 
+    def content_differences(self, log):
+        """What was sent against what is stored: values, not the way they were written."""
+        stored = {}
+        log.seek(0)
+        for line in log:
+            event = json.loads(line, parse_float=Decimal)["event"]
+            stored[(event["source"], event["id"])] = event
+        for event, verdict in self.stream:
+            if verdict != "accepted":
+                continue
+            found = stored.get((event["source"], event["id"]))
+            said = json.loads(dumps(event), parse_float=Decimal)
+            if found is None:
+                yield f"{dumps(event)} is not in the log"
+            elif "time" in found and "time" not in said:
+                yield f"{event['id']}: stored with a time, sent without"
+            elif wrong := missing(meaning(None, said), meaning(None, found)):
+                yield f"{event['id']} {wrong}"
+
     def compared(self):
         """The daemon may write on its own: asked again until nothing came between."""
         for _ in range(20):
             log = self.exported()
-            oracle = Oracle().read(log.splitlines())
+            oracle = Oracle().read(log)
             comparison = Comparison(oracle, self.ask, time.time_ns() // 1000)
             comparison.all()
-            lines = log.splitlines()
-            past = Oracle().read(lines[:random.Random(self.seed).randint(1, len(lines))])
+            log.seek(0)
+            past = Oracle().read(itertools.islice(log, random.Random(self.seed).randint(1, oracle.position)))
             comparison.as_of(past)
             settled = self.daemon.high_water() == oracle.position and comparison.positions <= {oracle.position}
             if settled and time.time_ns() // 86_400_000_000_000 == comparison.now // 86_400_000_000:
-                return comparison.differences
+                return [*self.content_differences(log), *comparison.differences]
         raise Failure("the log does not come to rest")
 
     def ask(self, path, position):
