@@ -277,20 +277,23 @@ class Generator:
         self.calls.append(one)
         return one
 
+    def voided_lot(self):
+        r = self.random
+        if not self.lots:
+            return self.granted()
+        lot = self.lots.pop(r.randrange(len(self.lots)))
+        return self.event("credits.voided", {"lot": lot, "reason": "given by mistake"})
+
     def correction(self):
         r = self.random
         roll = r.random()
-        if roll < 0.15 and self.lots:
-            lot = r.choice(self.lots)
-            self.lots.remove(lot)
-            return self.event("credits.voided", {"lot": lot, "reason": "given by mistake"})
         open_ = [one for one in r.sample(self.calls, min(8, len(self.calls)))
                  if (one["source"], one["id"]) not in self.voided]
         if not open_:
             return self.call()
         one = open_[0]
         data = {"source": one["source"], "id": one["id"], "reason": "by order"}
-        if roll < 0.6:
+        if roll < 0.5:
             self.voided.add((one["source"], one["id"]))
             return self.event("llm.call.voided", data)
         fresh = self.call_data()
@@ -301,7 +304,8 @@ class Generator:
         return self.event("llm.call.amended", {**data, "call": fresh})
 
     def stream(self, events):
-        """[(event, verdict)]: verdict is what the daemon must say of it, accepted, duplicate or conflict."""
+        """[(event, verdict)]: verdict is what the daemon must say of it: accepted, duplicate or conflict; "perhaps" where
+        that depends on what it wrote by itself meanwhile."""
         r = self.random
         made = []
         opening = [self.plan() for _ in range(r.randint(1, 4))] + [self.prices() for _ in range(r.randint(0, 2))]
@@ -316,7 +320,8 @@ class Generator:
         for one in opening:
             made.append((one, "accepted"))
         kinds = [(self.call, 0.78), (lambda: self.call("llm.usage"), 0.04), (self.granted, 0.08), (self.adjusted, 0.02),
-                 (self.allocated, 0.03), (self.assigned, 0.025), (self.plan, 0.01), (self.prices, 0.012)]
+                 (self.allocated, 0.03), (self.assigned, 0.025), (self.plan, 0.01), (self.prices, 0.012),
+                 (self.voided_lot, 0.006)]
         if self.corrections:
             kinds.append((self.correction, 0.08))
         makers, weights = zip(*kinds)
@@ -329,15 +334,16 @@ class Generator:
                 other["data"]["model"] += "-other"
                 made.append((other, "conflict"))
             else:
-                made.append((r.choices(makers, weights)[0](), "accepted"))
+                one = r.choices(makers, weights)[0]()
+                made.append((one, "perhaps" if one["type"] == "credits.voided" else "accepted"))
         # What was sent before is a duplicate, and a contradiction stays one however often it comes.
         verdicts = {}
         result = []
         for one, verdict in made[:events]:
             if verdict == "accepted":
                 verdicts[id(one)] = "duplicate"
-            elif verdict == "conflict":
-                verdicts[id(one)] = "conflict"
+            elif verdict:
+                verdicts[id(one)] = verdict
             result.append((one, verdict or verdicts[id(one)]))
         return result
 
