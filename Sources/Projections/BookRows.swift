@@ -86,6 +86,16 @@ struct BookRows {
         }
     }
 
+    /// The catalog as it was when the record at `position` was folded.
+    func catalog(at position: UInt64, log: any RecordSource) throws -> Catalog {
+        try controls.catalog(at: position, log: log)
+    }
+
+    /// Throws when some credit is not accounted for, with the lot or account named (I6).
+    func check(at position: UInt64) throws(RecordFault) {
+        if let fault = book.ledger.fault { throw RecordFault(position: position, reason: "credits are not conserved: \(fault)") }
+    }
+
     mutating func flush(into sink: any RowSink) throws {
         let changes = book.ledger.takeChanges()
         try sink.put(changes.accounts.count, in: tables.accounts) { index, cells in
