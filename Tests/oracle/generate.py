@@ -12,6 +12,7 @@ import random
 
 START = datetime.datetime(2025, 1, 20, tzinfo=datetime.timezone.utc)
 DAYS = 50
+REMEMBERED = 5000       # events that may be sent again, calls that may be contradicted or corrected
 FAR_FUTURE = ("2098-01-01T00:00:00Z", "2099-06-01T00:00:00Z")
 SOURCES = ("gateway-1", "gateway-2")
 PROVIDERS = ("openai", "anthropic", "groq", "local")
@@ -28,7 +29,6 @@ class Generator:
         self.random = random.Random(seed)
         self.seed, self.corrections = seed, corrections
         self.made = 0
-        self.sent = []          # (event, "accepted") to send again or to contradict
         self.calls = []         # (source, id, data) that can be corrected
         self.lots = []          # ids that can be voided
         self.voided = set()
@@ -274,7 +274,7 @@ class Generator:
 
     def call(self, type="llm.call"):
         one = self.event(type, self.call_data())
-        self.calls.append(one)
+        remember(self.random, self.calls, one)
         return one
 
     def voided_lot(self):
@@ -304,10 +304,9 @@ class Generator:
         return self.event("llm.call.amended", {**data, "call": fresh})
 
     def stream(self, events):
-        """[(event, verdict)]: verdict is what the daemon must say of it: accepted, duplicate or conflict; "perhaps" where
-        that depends on what it wrote by itself meanwhile."""
+        """(event, verdict), one after another: the verdict is what the daemon must say of it, accepted, duplicate or
+        conflict; "perhaps" where that depends on what it wrote by itself meanwhile."""
         r = self.random
-        made = []
         opening = [self.plan() for _ in range(r.randint(1, 4))] + [self.prices() for _ in range(r.randint(0, 2))]
         if r.random() < 0.9:
             first = self.prices()
@@ -317,35 +316,36 @@ class Generator:
         r.shuffle(opening)
         # A plan may be assigned only once it is defined.
         opening.sort(key=lambda one: one["type"] == "plan.assigned")
-        for one in opening:
-            made.append((one, "accepted"))
         kinds = [(self.call, 0.78), (lambda: self.call("llm.usage"), 0.04), (self.granted, 0.08), (self.adjusted, 0.02),
                  (self.allocated, 0.03), (self.assigned, 0.025), (self.plan, 0.01), (self.prices, 0.012),
                  (self.voided_lot, 0.006)]
         if self.corrections:
             kinds.append((self.correction, 0.08))
         makers, weights = zip(*kinds)
-        while len(made) < events:
+        sent = []       # with the verdict of the next time
+        for number in range(events):
             roll = r.random()
-            if roll < 0.02:
-                made.append((r.choice(made)[0], None))
+            if number < len(opening):
+                one, verdict = opening[number], "accepted"
+            elif roll < 0.02 and sent:
+                yield r.choice(sent)
+                continue
             elif roll < 0.03 and self.calls:
-                other = json.loads(dumps(r.choice(self.calls)), parse_float=Verbatim)
-                other["data"]["model"] += "-other"
-                made.append((other, "conflict"))
+                one, verdict = json.loads(dumps(r.choice(self.calls)), parse_float=Verbatim), "conflict"
+                one["data"]["model"] += "-other"
             else:
                 one = r.choices(makers, weights)[0]()
-                made.append((one, "perhaps" if one["type"] == "credits.voided" else "accepted"))
-        # What was sent before is a duplicate, and a contradiction stays one however often it comes.
-        verdicts = {}
-        result = []
-        for one, verdict in made[:events]:
-            if verdict == "accepted":
-                verdicts[id(one)] = "duplicate"
-            elif verdict:
-                verdicts[id(one)] = verdict
-            result.append((one, verdict or verdicts[id(one)]))
-        return result
+                verdict = "perhaps" if one["type"] == "credits.voided" else "accepted"
+            remember(r, sent, (one, "duplicate" if verdict == "accepted" else verdict))
+            yield one, verdict
+
+
+def remember(random_, items, item):
+    """Keeps old and new ones alike, and not too many."""
+    if len(items) < REMEMBERED:
+        items.append(item)
+    else:
+        items[random_.randrange(REMEMBERED)] = item
 
 
 class Verbatim(str):

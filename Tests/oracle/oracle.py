@@ -316,8 +316,9 @@ NO_PLAN = {"markup": Fraction(0), "policy": "allow", "byok_counts": True, "calls
 
 
 class Oracle:
-    def __init__(self, checked=True):
-        self.checked = checked
+    def __init__(self, keeps_calls=True):
+        """`keeps_calls`: remember what each call did, for corrections."""
+        self.keeps_calls = keeps_calls
         self.position = 0
         self.accounts = {}          # ("org" | "user", name): Account
         self.lots = {}              # id: Lot
@@ -344,7 +345,7 @@ class Oracle:
         if handler is None:
             raise ValueError(f"position {position}: what is a {event['type']}?")
         handler(position, t, event, data)
-        if self.checked and event["type"].startswith(("llm", "credits")):
+        if event["type"].startswith(("llm", "credits")):
             for account in self.touched:
                 account.check(f"after {position}")
 
@@ -521,7 +522,8 @@ class Oracle:
 
     def on_llm_call(self, position, t, event, data):
         done = self.book(position, t, data, event["type"] == "llm.call")
-        self.standing[(event["source"], event["id"])] = done
+        if self.keeps_calls:
+            self.standing[(event["source"], event["id"])] = done
 
     on_llm_usage = on_llm_call
 
