@@ -37,7 +37,9 @@ public final class ScratchFile {
         while done < range.count {
             let outcome = bytes.withUnsafeMutableBytes { room in
                 retrying {
-                    pread(file.number, room.baseAddress?.advanced(by: done), range.count - done, range.lowerBound + done)
+                    pread(
+                        file.number, room.baseAddress?.advanced(by: done), range.count - done,
+                        range.lowerBound + done)
                 }
             }
             switch outcome {

@@ -87,7 +87,8 @@ public struct Credits: Projection {
             pending.append(
                 Pending(
                     owner: owner, user: user,
-                    model: movement.kind == .charge ? charged : movement.kind == .refund ? refunded : 0, isUser: isUser, kind: movement.kind, seq: seq,
+                    model: movement.kind == .charge ? charged : movement.kind == .refund ? refunded : 0, isUser: isUser,
+                    kind: movement.kind, seq: seq,
                     position: record.position, at: record.occurredAt, amount: movement.amount,
                     balanceAfter: movement.balanceAfter, overage: movement.overage, invoiced: movement.invoiced,
                     slices: movement.slices))

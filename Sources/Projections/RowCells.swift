@@ -1,8 +1,8 @@
 internal import Glibc
 public import SQLite
 
-/// The cells of one row, key cells first, as its canonical bytes and as what a statement binds: filled, used and cleared
-/// again and again without an allocation.
+/// The cells of one row, key cells first, as its canonical bytes and as what a statement binds: filled, used and
+/// cleared again and again without an allocation.
 ///
 /// Canonical bytes: the table's tag, then each cell. 0: null. 1 and 8 bytes, big-endian: an integer. 2, a length of 4
 /// bytes, and UTF-8: text. 3, a length of 4 bytes, and bytes: a blob. A name is its text.

@@ -47,15 +47,14 @@ private actor Worker {
 
     @Test(arguments: [0, 2, 5])
     func `a thread steps back behind the one that makes it`(niceness: Int) {
-        let found = Condition<Int32?>(nil)
+        let found = Condition<Int?>(nil)
         let thread = Thread(name: "test nice", niceness: niceness) {
-            // 0 stands for the calling thread, as Linux has it.
-            let value = getpriority(PRIO_PROCESS, 0)
+            let value = Thread.niceness
             found.signal { $0 = value }
         }
         let value = found.wait(until: { $0 })
         thread.join()
-        #expect(value == min(19, getpriority(PRIO_PROCESS, 0) + Int32(niceness)))
+        #expect(value == min(19, Thread.niceness + niceness))
     }
 
     @Test func `threads end with their executors`() async throws {
