@@ -50,7 +50,8 @@ public struct Credits: Projection {
     private var rows = BookRows(tables: Credits.book)
     private var names = NamePool()
     private var pending: [Pending] = []
-    private var spent: [Spender: Spent] = [:]
+    private var spent = Gathered<Spender, Spent>()
+    private var sliceText: [UInt8] = []
 
     public init() {}
 
@@ -61,17 +62,19 @@ public struct Credits: Projection {
     public mutating func apply(_ record: Record, log: any RecordSource) throws {
         let outcome = try rows.apply(record)
         if outcome.movements.isEmpty { return }
-        var model: UInt32 = 0
+        var call: CallNames?
         switch record.event.fact {
-        case .call(let call), .usage(let call): model = names.number(of: call.model)
+        case .call(let made), .usage(let made): call = names.numbers(of: made)
         default: break
         }
+        let model = call?.model ?? 0
         var seq: UInt8 = 0
         for movement in outcome.movements {
-            let owner = names.number(of: movement.owner.name)
-            let user = names.number(of: movement.user)
             var isUser = false
             if case .user = movement.owner { isUser = true }
+            // What a call moves is its own org's and user's.
+            let owner = call.map { isUser ? $0.user : $0.org } ?? names.number(of: movement.owner.name)
+            let user = call?.user ?? names.number(of: movement.user)
             pending.append(
                 Pending(
                     owner: owner, user: user, model: model, isUser: isUser, kind: movement.kind, seq: seq,
@@ -81,22 +84,14 @@ public struct Credits: Projection {
             seq += 1
             guard !isUser, user != 0, movement.kind == .charge else { continue }
             // Sums of parts of the account's own sums, which admission keeps within 64 bits.
-            spent[Spender(org: owner, user: user), default: Spent()].charged -= movement.amount.nanos
-            if movement.overage > .zero {
-                spent[Spender(org: owner, user: user), default: Spent()].overage += movement.overage.nanos
-            }
+            let place = spent.place(of: Spender(org: owner, user: user), new: Spent())
+            spent[place].charged -= movement.amount.nanos
+            if movement.overage > .zero { spent[place].overage += movement.overage.nanos }
         }
     }
 
     public mutating func flush(into sink: any RowSink) throws {
-        // An owner's movements one after the other: neighbours in the table's B-tree.
-        var byOwner: [[Int32]] = []
-        for index in pending.indices {
-            let place = Int(pending[index].owner) * 2 + (pending[index].isUser ? 1 : 0)
-            while byOwner.count <= place { byOwner.append([]) }
-            byOwner[place].append(Int32(index))
-        }
-        let order = byOwner.joined().map { Int($0) }
+        let order = orderByOwner()
         try sink.append(order.count, to: Credits.movements) { index, cells in
             let item = pending[order[index]]
             cells.integer(item.isUser ? 1 : 0)
@@ -111,33 +106,65 @@ public struct Credits: Projection {
             cells.name(item.model, of: names)
             cells.integer(item.overage.nanos)
             cells.integer(item.invoiced.nanos)
-            cells.text(SliceText.write(item.slices))
+            SliceText.write(item.slices, into: &sliceText)
+            sliceText.withUnsafeBytes { cells.text(utf8: $0) }
         }
         pending.removeAll(keepingCapacity: true)
-        let spenders = Array(spent)
+        let spenders = spent.rows
         try sink.add(spenders.count, to: Credits.spending) { index, cells in
             cells.name(spenders[index].key.org, of: names)
             cells.name(spenders[index].key.user, of: names)
-            cells.integer(spenders[index].value.charged)
-            cells.integer(spenders[index].value.overage)
+            cells.integer(spenders[index].sums.charged)
+            cells.integer(spenders[index].sums.overage)
         }
-        spent.removeAll(keepingCapacity: true)
+        spent.removeAll()
         names.trim()
         try rows.flush(into: sink)
+    }
+
+    /// Indexes of `pending`, an owner's movements one after the other: neighbours in the table's B-tree.
+    private func orderByOwner() -> [Int] {
+        func place(_ item: Pending) -> Int { Int(item.owner) * 2 + (item.isUser ? 1 : 0) }
+        var starts: [Int] = []
+        for index in pending.indices {
+            let place = place(pending[index])
+            while starts.count <= place + 1 { starts.append(0) }
+            starts[place + 1] += 1
+        }
+        for place in starts.indices.dropFirst() { starts[place] += starts[place - 1] }
+        var order = [Int](repeating: 0, count: pending.count)
+        for index in pending.indices {
+            let place = place(pending[index])
+            order[starts[place]] = index
+            starts[place] += 1
+        }
+        return order
     }
 }
 
 /// Slices as text: "amount lot" a line. Names hold no control characters, so a line feed ends one.
 enum SliceText {
-    static func write(_ slices: [Slice]) -> String {
-        var text = ""
+    /// Writes over `text`.
+    static func write(_ slices: [Slice], into text: inout [UInt8]) {
+        text.removeAll(keepingCapacity: true)
         for slice in slices {
-            if !text.isEmpty { text += "\n" }
-            text += String(slice.amount.nanos)
-            text += " "
-            text += slice.lot.text
+            if !text.isEmpty { text.append(0x0A) }
+            write(slice.amount.nanos, into: &text)
+            text.append(0x20)
+            var lot = slice.lot.text
+            lot.withUTF8 { text.append(contentsOf: $0) }
         }
-        return text
+    }
+
+    private static func write(_ number: Int64, into text: inout [UInt8]) {
+        if number < 0 { text.append(0x2D) }
+        let first = text.count
+        var rest = number.magnitude
+        repeat {
+            text.append(UInt8(truncatingIfNeeded: rest % 10) + 0x30)
+            rest /= 10
+        } while rest > 0
+        text[first...].reverse()
     }
 
     /// Traps on what `write` never made.

@@ -83,6 +83,12 @@ public struct RowCells: ~Copyable {
         text(value, poolNumber: 0)
     }
 
+    /// Bytes that are UTF-8.
+    mutating func text(utf8: UnsafeRawBufferPointer) {
+        append(2, utf8)
+        end(.text)
+    }
+
     /// Null for 0.
     mutating func name(_ number: UInt32, of pool: borrowing NamePool) {
         if number == 0 { return null() }
