@@ -36,7 +36,8 @@ public struct Credits: Projection {
         var balanceAfter: Money
         var overage: Money
         var invoiced: Money
-        var slices: [Slice]
+        /// In `sliceTexts`.
+        var slices: Range<Int>
     }
     private struct Spender: Hashable {
         var org: UInt32
@@ -51,7 +52,8 @@ public struct Credits: Projection {
     private var names = NamePool()
     private var pending: [Pending] = []
     private var spent = Gathered<Spender, Spent>()
-    private var sliceText: [UInt8] = []
+    /// The slices of all pending movements, as text one after the other.
+    private var sliceTexts: [UInt8] = []
 
     public init() {}
 
@@ -80,7 +82,7 @@ public struct Credits: Projection {
                     owner: owner, user: user, model: model, isUser: isUser, kind: movement.kind, seq: seq,
                     position: record.position, at: record.occurredAt, amount: movement.amount,
                     balanceAfter: movement.balanceAfter, overage: movement.overage, invoiced: movement.invoiced,
-                    slices: movement.slices))
+                    slices: SliceText.append(movement.slices, to: &sliceTexts)))
             seq += 1
             guard !isUser, user != 0, movement.kind == .charge else { continue }
             // Sums of parts of the account's own sums, which admission keeps within 64 bits.
@@ -106,10 +108,10 @@ public struct Credits: Projection {
             cells.name(item.model, of: names)
             cells.integer(item.overage.nanos)
             cells.integer(item.invoiced.nanos)
-            SliceText.write(item.slices, into: &sliceText)
-            sliceText.withUnsafeBytes { cells.text(utf8: $0) }
+            sliceTexts.withUnsafeBytes { cells.text(utf8: UnsafeRawBufferPointer(rebasing: $0[item.slices])) }
         }
         pending.removeAll(keepingCapacity: true)
+        sliceTexts.removeAll(keepingCapacity: true)
         let spenders = spent.rows
         try sink.add(spenders.count, to: Credits.spending) { index, cells in
             cells.name(spenders[index].key.org, of: names)
@@ -144,16 +146,17 @@ public struct Credits: Projection {
 
 /// Slices as text: "amount lot" a line. Names hold no control characters, so a line feed ends one.
 enum SliceText {
-    /// Writes over `text`.
-    static func write(_ slices: [Slice], into text: inout [UInt8]) {
-        text.removeAll(keepingCapacity: true)
+    /// Gives where it is in `text`.
+    static func append(_ slices: [Slice], to text: inout [UInt8]) -> Range<Int> {
+        let start = text.count
         for slice in slices {
-            if !text.isEmpty { text.append(0x0A) }
+            if text.count > start { text.append(0x0A) }
             write(slice.amount.nanos, into: &text)
             text.append(0x20)
             var lot = slice.lot.text
             lot.withUTF8 { text.append(contentsOf: $0) }
         }
+        return start..<text.count
     }
 
     private static func write(_ number: Int64, into text: inout [UInt8]) {
@@ -167,7 +170,7 @@ enum SliceText {
         text[first...].reverse()
     }
 
-    /// Traps on what `write` never made.
+    /// Traps on what `append` never made.
     static func read(_ text: String) -> [Slice] {
         text.utf8.split(separator: 0x0A).map { line in
             guard let space = line.firstIndex(of: 0x20), let nanos = Int64(String(line[..<space]) ?? ""),

@@ -88,15 +88,12 @@ public struct Lago: Projection {
         guard charge > .zero || call.hasUsage || (isCall && Quota.uses(call, plan: nil)) else { return }
         var invoiced = Money.zero
         for movement in outcome.movements { invoiced += movement.invoiced }
-        let key = LagoLineKey(
-            subscription: subscription, windowStart: LagoLineKey.windowStart(of: time, seconds: windowSeconds),
-            windowSeconds: windowSeconds, provider: call.provider, model: call.model, operation: call.operation)
-        let place = open.place(of: key, for: call.shape)
+        let place = open.place(of: call, at: time, subscription: subscription, windowSeconds: windowSeconds)
         let update = Lago.update(&open[place], at: time, position: record.position) { sums in
             sums.add(call, isCall: isCall, charge: charge, invoiced: invoiced, at: time, position: record.position)
         }
         guard let isFirstChange = update else { throw SumOverflow(table: Lago.openLines.name) }
-        if isFirstChange { changed.append(key) }
+        if isFirstChange { changed.append(open.key(at: place)) }
     }
 
     /// Changes a line in its place, made when there is none. Nil when a sum does not fit; else whether it is the first

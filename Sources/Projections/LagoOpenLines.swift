@@ -14,25 +14,51 @@ struct LagoOpenLines {
         var key: LagoLineKey
         /// Nil in a free place, and where a line is about to be made.
         var line: LagoOpenLine?
-        var isFree: Bool
+        /// Another one each time that the place is taken; 0 in a free place.
+        var taken: UInt64
+    }
+
+    /// Where the last call of a shape went: provider, model and operation are the shape's own.
+    private struct Last {
+        var place: Int
+        var taken: UInt64
+        var windowStart: Int64
+        var windowSeconds: Int64
+        var subscription: Name
     }
 
     private var entries: [Entry] = []
     private var places: [LagoLineKey: Int] = [:]
     private var free: [Int] = []
-    private var lastPlaces = ShapeMemory<Int>()
+    private var takings: UInt64 = 0
+    private var lastPlaces = ShapeMemory<Last>()
 
-    /// The place of a key, made when there is none. It may be without a line.
-    mutating func place(of key: LagoLineKey, for shape: CallShape) -> Int {
-        if let last = lastPlaces[shape], !entries[last].isFree, entries[last].key == key { return last }
+    /// The place of the line that a call at `time` goes to, made when there is none. It may be without a line.
+    mutating func place(
+        of call: Call, at time: Timestamp, subscription: Name, windowSeconds: Int64
+    ) -> Int {
+        let windowStart = LagoLineKey.windowStart(of: time, seconds: windowSeconds)
+        if let last = lastPlaces[call.shape], last.windowStart == windowStart, last.windowSeconds == windowSeconds,
+            entries[last.place].taken == last.taken, last.subscription == subscription
+        {
+            return last.place
+        }
+        let key = LagoLineKey(
+            subscription: subscription, windowStart: windowStart, windowSeconds: windowSeconds,
+            provider: call.provider, model: call.model, operation: call.operation)
         let place = place(of: key)
-        lastPlaces[shape] = place
+        lastPlaces[call.shape] = Last(
+            place: place, taken: entries[place].taken, windowStart: windowStart, windowSeconds: windowSeconds,
+            subscription: subscription)
         return place
     }
 
+    func key(at place: Int) -> LagoLineKey { entries[place].key }
+
     private mutating func place(of key: LagoLineKey) -> Int {
         if let place = places[key] { return place }
-        let entry = Entry(key: key, line: nil, isFree: false)
+        takings += 1
+        let entry = Entry(key: key, line: nil, taken: takings)
         let place: Int
         if let last = free.popLast() {
             place = last
@@ -57,7 +83,7 @@ struct LagoOpenLines {
                 entries[place(of: key)].line = newValue
             } else if let place = places.removeValue(forKey: key) {
                 entries[place].line = nil
-                entries[place].isFree = true
+                entries[place].taken = 0
                 free.append(place)
             }
         }
@@ -70,7 +96,7 @@ struct LagoOpenLines {
 
     func sums(where isIncluded: (LagoLineKey) -> Bool) -> [LagoLineKey: LagoSums] {
         var found: [LagoLineKey: LagoSums] = [:]
-        for entry in entries where !entry.isFree && isIncluded(entry.key) {
+        for entry in entries where entry.taken != 0 && isIncluded(entry.key) {
             if let line = entry.line { found[entry.key] = line.sums }
         }
         return found
