@@ -209,7 +209,11 @@ import Testing
         }
         for text in ["41-7", "b-41", "B-41-7", "b--7", "b-41-7 ", "b-041-7"] { #expect(LagoBatchID(text) == nil) }
         let slices = [Slice(lot: "a b é", amount: Money(nanos: -5)), Slice(lot: "c", amount: Money(nanos: .max))]
-        #expect(SliceText.read(SliceText.write(slices)) == slices)
+        var text = Array("before".utf8)
+        let written = SliceText.append(slices, to: &text)
+        #expect(SliceText.read(String(decoding: text[written], as: UTF8.self)) == slices)
+        #expect(String(decoding: text, as: UTF8.self) == "before-5 a b é\n9223372036854775807 c")
+        #expect(SliceText.append([], to: &text).isEmpty)
         #expect(SliceText.read("") == [])
     }
 }
