@@ -239,11 +239,14 @@ public struct CallVoided: Hashable, Sendable {
     public var source: Name
     public var id: Name
     public var reason: String
+    /// Nil as sent; found by admission.
+    public var unwinds: StandingCall?
 
-    public init(source: Name, id: Name, reason: String) {
+    public init(source: Name, id: Name, reason: String, unwinds: StandingCall? = nil) {
         self.source = source
         self.id = id
         self.reason = reason
+        self.unwinds = unwinds
     }
 }
 
@@ -253,11 +256,14 @@ public struct CallAmended: Hashable, Sendable {
     public var id: Name
     public var reason: String
     public var call: Call
+    /// Nil as sent; found by admission.
+    public var unwinds: StandingCall?
 
-    public init(source: Name, id: Name, reason: String, call: Call) {
+    public init(source: Name, id: Name, reason: String, call: Call, unwinds: StandingCall? = nil) {
         self.source = source
         self.id = id
         self.reason = reason
         self.call = call
+        self.unwinds = unwinds
     }
 }

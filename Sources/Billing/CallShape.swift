@@ -1,5 +1,5 @@
-/// What a call says of who, what and where, apart from how much: the same for many calls, and most of their bytes. Calls
-/// share it, so that copying a call counts one reference and not one for each of its names.
+/// What a call says of who, what and where, apart from how much: the same for many calls, and most of their bytes.
+/// Calls share it, so that copying a call counts one reference and not one for each of its names.
 public final class CallShape: Sendable {
     /// What a shape says. The members are those of `Call`.
     public struct Dimensions: Hashable, Sendable {

@@ -20,6 +20,8 @@ int tally_thread_step_back(int steps) {
     return setpriority(PRIO_PROCESS, thread, niceness > 19 ? 19 : niceness);
 }
 
+int tally_thread_niceness(void) { return getpriority(PRIO_PROCESS, (id_t)gettid()); }
+
 _Static_assert(TALLY_EPOLL_IN == EPOLLIN, "EPOLLIN");
 _Static_assert(TALLY_EPOLL_OUT == EPOLLOUT, "EPOLLOUT");
 _Static_assert(TALLY_EPOLL_ERR == EPOLLERR, "EPOLLERR");

@@ -4,7 +4,8 @@
 static inline sqlite3_destructor_type tally_sqlite_transient(void) { return SQLITE_TRANSIENT; }
 
 /* sqlite3_config is variadic, which Swift cannot call. Without its statistics of memory, every allocation of every
-   connection takes no lock that all of them share. To be called before the first connection; later it changes nothing. */
+   connection takes no lock that all of them share. To be called before the first connection; later it changes
+   nothing. */
 static inline int tally_sqlite_config_no_memory_statistics(void) {
     return sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }

@@ -20,6 +20,9 @@ public final class Thread: @unchecked Sendable {
     }
 
     /// What a thread may be given: it only ever steps back behind others.
+    /// Of the calling thread, -20...19.
+    public static var niceness: Int { Int(tally_thread_niceness()) }
+
     public static let nicenessRange = 0...19
 
     /// `name`: at most 15 bytes, what `top -H` shows. Stack of 8 MiB, as the main thread has.

@@ -91,6 +91,13 @@ struct BookRows {
         }
     }
 
+    /// Throws when some credit is not accounted for, with the lot or account named (I6).
+    func check(at position: UInt64) throws(RecordFault) {
+        if let fault = book.ledger.fault {
+            throw RecordFault(position: position, reason: "credits are not conserved: \(fault)")
+        }
+    }
+
     mutating func flush(into sink: any RowSink) throws {
         let changes = book.ledger.takeChanges()
         try sink.put(changes.accounts.count, in: tables.accounts) { index, cells in

@@ -36,8 +36,23 @@ public struct Credits: Projection {
         var balanceAfter: Money
         var overage: Money
         var invoiced: Money
-        /// In `sliceTexts`.
-        var slices: Range<Int>
+        var slices: [Slice]
+
+        func fill(_ cells: inout RowCells, names: borrowing NamePool) {
+            cells.integer(isUser ? 1 : 0)
+            cells.name(owner, of: names)
+            cells.integer(Int64(position))
+            cells.integer(Int64(seq))
+            cells.integer(at.microseconds)
+            cells.integer(Int64(kind.rawValue))
+            cells.integer(amount.nanos)
+            cells.integer(balanceAfter.nanos)
+            cells.name(user, of: names)
+            cells.name(model, of: names)
+            cells.integer(overage.nanos)
+            cells.integer(invoiced.nanos)
+            SliceText.write(slices, to: &cells)
+        }
     }
     private struct Spender: Hashable {
         var org: UInt32
@@ -52,8 +67,6 @@ public struct Credits: Projection {
     private var names = NamePool()
     private var pending: [Pending] = []
     private var spent = Gathered<Spender, Spent>()
-    /// The slices of all pending movements, as text one after the other.
-    private var sliceTexts: [UInt8] = []
 
     public init() {}
 
@@ -64,54 +77,68 @@ public struct Credits: Projection {
     public mutating func apply(_ record: Record, log: any RecordSource) throws {
         let outcome = try rows.apply(record)
         if outcome.movements.isEmpty { return }
-        var call: CallNames?
-        switch record.event.fact {
-        case .call(let made), .usage(let made): call = names.numbers(of: made)
-        default: break
-        }
-        let model = call?.model ?? 0
+        let call = callNames(record)
+        let (model, refundedModel) = try models(record, call: call, log: log)
         var seq: UInt8 = 0
         for movement in outcome.movements {
             var isUser = false
             if case .user = movement.owner { isUser = true }
-            // What a call moves is its own org's and user's.
-            let owner = call.map { isUser ? $0.user : $0.org } ?? names.number(of: movement.owner.name)
-            let user = call?.user ?? names.number(of: movement.user)
+            // A call is charged to its own org or user.
+            let charged = movement.kind == .charge ? call : nil
+            let owner = charged.map { isUser ? $0.user : $0.org } ?? names.number(of: movement.owner.name)
+            let user = charged?.user ?? names.number(of: movement.user)
             pending.append(
                 Pending(
-                    owner: owner, user: user, model: model, isUser: isUser, kind: movement.kind, seq: seq,
+                    owner: owner, user: user,
+                    model: movement.kind == .charge ? model : movement.kind == .refund ? refundedModel : 0, isUser: isUser,
+                    kind: movement.kind, seq: seq,
                     position: record.position, at: record.occurredAt, amount: movement.amount,
                     balanceAfter: movement.balanceAfter, overage: movement.overage, invoiced: movement.invoiced,
-                    slices: SliceText.append(movement.slices, to: &sliceTexts)))
+                    slices: movement.slices))
             seq += 1
-            guard !isUser, user != 0, movement.kind == .charge else { continue }
+            guard !isUser, user != 0, movement.kind == .charge || movement.kind == .refund else { continue }
             // Sums of parts of the account's own sums, which admission keeps within 64 bits.
             let place = spent.place(of: Spender(org: owner, user: user), new: Spent())
             spent[place].charged -= movement.amount.nanos
-            if movement.overage > .zero { spent[place].overage += movement.overage.nanos }
+            if movement.overage != .zero { spent[place].overage += movement.overage.nanos }
         }
     }
 
+    /// Of a call that is charged; nil for anything else.
+    private mutating func callNames(_ record: Record) -> CallNames? {
+        switch record.event.fact {
+        case .call(let call), .usage(let call): names.numbers(of: call)
+        default: nil
+        }
+    }
+
+    /// Of what a record charges, and of what it gives back.
+    private mutating func models(
+        _ record: Record, call: CallNames?, log: any RecordSource
+    ) throws -> (charged: UInt32, refunded: UInt32) {
+        if let call { return (call.model, 0) }
+        switch record.event.fact {
+        case .callVoided(let voided):
+            return (0, names.number(of: try voided.unwinds.map { try $0.call(in: log) }?.model))
+        case .callAmended(let amended):
+            let old = try amended.unwinds.map { try $0.call(in: log) }
+            return (names.number(of: amended.call.model), names.number(of: old?.model))
+        default:
+            return (0, 0)
+        }
+    }
+
+    public func check(at position: UInt64) throws { try rows.check(at: position) }
+
     public mutating func flush(into sink: any RowSink) throws {
         let order = orderByOwner()
-        try sink.append(order.count, to: Credits.movements) { index, cells in
-            let item = pending[order[index]]
-            cells.integer(item.isUser ? 1 : 0)
-            cells.name(item.owner, of: names)
-            cells.integer(Int64(item.position))
-            cells.integer(Int64(item.seq))
-            cells.integer(item.at.microseconds)
-            cells.integer(Int64(item.kind.rawValue))
-            cells.integer(item.amount.nanos)
-            cells.integer(item.balanceAfter.nanos)
-            cells.name(item.user, of: names)
-            cells.name(item.model, of: names)
-            cells.integer(item.overage.nanos)
-            cells.integer(item.invoiced.nanos)
-            sliceTexts.withUnsafeBytes { cells.text(utf8: UnsafeRawBufferPointer(rebasing: $0[item.slices])) }
+        let names = names
+        try pending.withUnsafeBufferPointer { pending in
+            try sink.append(order.count, to: Credits.movements) { index, cells in
+                pending[order[index]].fill(&cells, names: names)
+            }
         }
         pending.removeAll(keepingCapacity: true)
-        sliceTexts.removeAll(keepingCapacity: true)
         let spenders = spent.rows
         try sink.add(spenders.count, to: Credits.spending) { index, cells in
             cells.name(spenders[index].key.org, of: names)
@@ -120,7 +147,7 @@ public struct Credits: Projection {
             cells.integer(spenders[index].sums.overage)
         }
         spent.removeAll()
-        names.trim()
+        self.names.trim()
         try rows.flush(into: sink)
     }
 
@@ -146,31 +173,20 @@ public struct Credits: Projection {
 
 /// Slices as text: "amount lot" a line. Names hold no control characters, so a line feed ends one.
 enum SliceText {
-    /// Gives where it is in `text`.
-    static func append(_ slices: [Slice], to text: inout [UInt8]) -> Range<Int> {
-        let start = text.count
+    static func write(_ slices: [Slice], to cells: inout RowCells) {
+        cells.beginText()
+        var isFirst = true
         for slice in slices {
-            if text.count > start { text.append(0x0A) }
-            write(slice.amount.nanos, into: &text)
-            text.append(0x20)
-            var lot = slice.lot.text
-            lot.withUTF8 { text.append(contentsOf: $0) }
+            if !isFirst { cells.piece(byte: 0x0A) }
+            isFirst = false
+            cells.piece(decimal: slice.amount.nanos)
+            cells.piece(byte: 0x20)
+            cells.piece(slice.lot.text)
         }
-        return start..<text.count
+        cells.endText()
     }
 
-    private static func write(_ number: Int64, into text: inout [UInt8]) {
-        if number < 0 { text.append(0x2D) }
-        let first = text.count
-        var rest = number.magnitude
-        repeat {
-            text.append(UInt8(truncatingIfNeeded: rest % 10) + 0x30)
-            rest /= 10
-        } while rest > 0
-        text[first...].reverse()
-    }
-
-    /// Traps on what `append` never made.
+    /// Traps on what `write` never made.
     static func read(_ text: String) -> [Slice] {
         text.utf8.split(separator: 0x0A).map { line in
             guard let space = line.firstIndex(of: 0x20), let nanos = Int64(String(line[..<space]) ?? ""),

@@ -8,13 +8,8 @@ public final class DatabaseSink: RowSink {
 
     public private(set) var digest: MultisetDigest
     private let database: Database
-    private var cells = RowCells()
-    /// The row that is replaced.
-    private var before = RowCells()
     /// Numbers that the file gave to names.
     private var numbers: [Value: Int64] = [:]
-    /// The same, by the numbers of the fold's pool, within one call; 0 when not yet known.
-    private var numbersByPool: [Int64] = []
 
     /// `digest`: of the rows that are in the file.
     public init(_ database: Database, digest: MultisetDigest) {
@@ -23,6 +18,9 @@ public final class DatabaseSink: RowSink {
     }
 
     // MARK: - Names
+
+    /// The file's numbers of names by those of the fold's pool, within one call; 0 when not yet known.
+    private typealias PoolNumbers = [Int64]
 
     /// The number of a name, given one when it has none.
     private func number(of name: Value) throws(SQLiteError) -> Int64 {
@@ -46,18 +44,20 @@ public final class DatabaseSink: RowSink {
     }
 
     /// The number of the name in a cell; 0 for null.
-    private func number(at index: Int) throws(SQLiteError) -> Int64 {
+    private func number(
+        _ cells: borrowing RowCells, at index: Int, pool: inout PoolNumbers
+    ) throws(SQLiteError) -> Int64 {
         let cell = cells[index]
         if cell.kind == .null { return 0 }
         let place = Int(cell.poolNumber)
         if place == 0 { return try number(of: cells.value(index)) }
-        if place < numbersByPool.count {
-            if numbersByPool[place] != 0 { return numbersByPool[place] }
+        if place < pool.count {
+            if pool[place] != 0 { return pool[place] }
         } else {
-            numbersByPool.append(contentsOf: repeatElement(0, count: place + 1 - numbersByPool.count))
+            pool.append(contentsOf: repeatElement(0, count: place + 1 - pool.count))
         }
         let number = try number(of: cells.value(index))
-        numbersByPool[place] = number
+        pool[place] = number
         return number
     }
 
@@ -65,12 +65,13 @@ public final class DatabaseSink: RowSink {
 
     /// Binds cells as the file holds them; text stays where it is, so the statement is to be reset before the row is.
     private func bind(
-        _ range: Range<Int>, of table: Table, to statement: Statement, at first: Int = 0
+        _ cells: borrowing RowCells, _ range: Range<Int>, of table: Table, pool: inout PoolNumbers,
+        to statement: Statement, at first: Int = 0
     ) throws(SQLiteError) {
         for index in range {
             let place = first + index - range.lowerBound
             if table.isName[index] {
-                try statement.bind(try number(at: index), at: place)
+                try statement.bind(try number(cells, at: index, pool: &pool), at: place)
                 continue
             }
             switch cells[index].kind {
@@ -82,16 +83,38 @@ public final class DatabaseSink: RowSink {
         }
     }
 
-    private func delete(from table: Table) throws(SQLiteError) {
-        let statement = try database.statement(table.deleteSQL)
-        try bind(0..<table.keys.count, of: table, to: statement)
+    private func insert(
+        _ cells: borrowing RowCells, into table: Table, pool: inout PoolNumbers
+    ) throws(SQLiteError) {
+        let statement = try database.statement(table.insertSQL)
+        try bind(cells, 0..<cells.count, of: table, pool: &pool, to: statement)
         try statement.step()
     }
 
-    /// Reads the row whose key is in `cells` into `before`; false when there is none.
-    private func readBefore(from table: Table) throws(SQLiteError) -> Bool {
+    /// Writes the columns from `first` on. Those before it have not changed: an index on them is left alone.
+    private func update(
+        _ cells: borrowing RowCells, from first: Int, in table: Table, pool: inout PoolNumbers
+    ) throws(SQLiteError) {
+        let statement = try database.statement(table.updateSQL[first - table.keys.count])
+        try bind(cells, first..<cells.count, of: table, pool: &pool, to: statement)
+        try bind(cells, 0..<table.keys.count, of: table, pool: &pool, to: statement, at: cells.count - first)
+        try statement.step()
+    }
+
+    private func delete(
+        _ cells: borrowing RowCells, from table: Table, pool: inout PoolNumbers
+    ) throws(SQLiteError) {
+        let statement = try database.statement(table.deleteSQL)
+        try bind(cells, 0..<table.keys.count, of: table, pool: &pool, to: statement)
+        try statement.step()
+    }
+
+    /// Reads the row with the key of `cells` into `before`; false when there is none.
+    private func read(
+        _ before: inout RowCells, keyOf cells: borrowing RowCells, from table: Table, pool: inout PoolNumbers
+    ) throws(SQLiteError) -> Bool {
         let statement = try database.statement(table.selectSQL)
-        try bind(0..<table.keys.count, of: table, to: statement)
+        try bind(cells, 0..<table.keys.count, of: table, pool: &pool, to: statement)
         guard try statement.step() else { return false }
         defer { statement.reset() }
         before.begin(with: cells, cells: table.keys.count)
@@ -104,8 +127,39 @@ public final class DatabaseSink: RowSink {
     public func add(_ count: Int, to table: Table, _ fill: (Int, inout RowCells) -> Void) throws {
         precondition(table.kind == .sums, "table \(table.name) has no sums")
         if count == 0 { return }
-        numbersByPool.removeAll(keepingCapacity: true)
-        // In the order of the table's B-tree: neighbours share a page. Keys of sums are all numbers in the file.
+        var cells = RowCells()
+        var before = RowCells()
+        var pool: PoolNumbers = []
+        var digest = digest
+        let width = table.keys.count
+        for index in try order(count, of: table, &cells, &pool, fill) {
+            table.fill(&cells, index, fill)
+            let isThere = try read(&before, keyOf: cells, from: table, pool: &pool)
+            if isThere {
+                digest.remove(before.canonical)
+                // Not SQLite's own sum: where one does not fit in 64 bits, it goes on in floating point.
+                guard cells.add(before, from: width) else { throw SumOverflow(table: table.name) }
+            }
+            if (width..<cells.count).allSatisfy({ cells[$0].integer == 0 }) {
+                if isThere { try delete(cells, from: table, pool: &pool) }
+                continue
+            }
+            if isThere {
+                try update(cells, from: width, in: table, pool: &pool)
+            } else {
+                try insert(cells, into: table, pool: &pool)
+            }
+            digest.add(cells.canonical)
+        }
+        self.digest = digest
+    }
+
+    /// The rows of sums in the order of the table's B-tree: neighbours share a page. Their keys are all numbers in the
+    /// file.
+    private func order(
+        _ count: Int, of table: Table, _ cells: inout RowCells, _ pool: inout PoolNumbers,
+        _ fill: (Int, inout RowCells) -> Void
+    ) throws(SQLiteError) -> [Int] {
         let width = table.keys.count
         var keys: [Int64] = []
         keys.reserveCapacity(count * width)
@@ -113,14 +167,14 @@ public final class DatabaseSink: RowSink {
             table.fill(&cells, index, fill)
             for column in 0..<width {
                 if table.isName[column] {
-                    keys.append(try number(at: column))
+                    keys.append(try number(cells, at: column, pool: &pool))
                 } else {
                     precondition(cells[column].kind == .integer, "a key of sums that is no integer: \(table.name)")
                     keys.append(cells[column].integer)
                 }
             }
         }
-        let order = keys.withUnsafeBufferPointer { keys in
+        return keys.withUnsafeBufferPointer { keys in
             (0..<count).sorted { left, right in
                 for column in 0..<width where keys[left * width + column] != keys[right * width + column] {
                     return keys[left * width + column] < keys[right * width + column]
@@ -128,73 +182,61 @@ public final class DatabaseSink: RowSink {
                 return false
             }
         }
-
-        let statement = try database.statement(table.addSQL)
-        var totals = [Int64](repeating: 0, count: table.values.count)
-        for index in order {
-            table.fill(&cells, index, fill)
-            for column in 0..<width { try statement.bind(keys[index * width + column], at: column) }
-            for column in width..<cells.count { try statement.bind(cells[column].integer, at: column) }
-            guard try statement.step() else { preconditionFailure("no row returned: \(table.addSQL)") }
-            for column in totals.indices { totals[column] = statement.integer(at: column) }
-            statement.reset()
-            digest.change(&cells, keyCount: width, totals: totals)
-            if !totals.contains(where: { $0 != 0 }) { try delete(from: table) }
-        }
     }
 
     public func append(_ count: Int, to table: Table, _ fill: (Int, inout RowCells) -> Void) throws {
         precondition(table.kind == .appended, "table \(table.name) is not appended to")
         if count == 0 { return }
-        numbersByPool.removeAll(keepingCapacity: true)
-        let statement = try database.statement(table.insertSQL)
+        var cells = RowCells()
+        var pool: PoolNumbers = []
+        var digest = digest
         for index in 0..<count {
             table.fill(&cells, index, fill)
-            try bind(0..<cells.count, of: table, to: statement)
-            try statement.step()
+            try insert(cells, into: table, pool: &pool)
             digest.add(cells.canonical)
         }
+        self.digest = digest
     }
 
     public func put(_ count: Int, in table: Table, _ fill: (Int, inout RowCells) -> Void) throws {
         precondition(table.kind == .rows, "table \(table.name) has no rows to replace")
-        numbersByPool.removeAll(keepingCapacity: true)
+        if count == 0 { return }
+        var cells = RowCells()
+        var before = RowCells()
+        var pool: PoolNumbers = []
+        var digest = digest
         for index in 0..<count {
             table.fill(&cells, index, fill)
-            if try readBefore(from: table) {
-                guard let first = (table.keys.count..<cells.count).first(where: { !cells.isSame($0, as: before) })
-                else { continue }
+            if try read(&before, keyOf: cells, from: table, pool: &pool) {
+                guard let first = cells.firstDifference(to: before, from: table.keys.count) else { continue }
+                try update(cells, from: first, in: table, pool: &pool)
                 digest.remove(before.canonical)
-                try update(from: first, in: table)
             } else {
-                let statement = try database.statement(table.insertSQL)
-                try bind(0..<cells.count, of: table, to: statement)
-                try statement.step()
+                try insert(cells, into: table, pool: &pool)
             }
             digest.add(cells.canonical)
         }
-    }
-
-    /// Writes the columns from `first` on. Those before it have not changed: an index on them is left alone.
-    private func update(from first: Int, in table: Table) throws(SQLiteError) {
-        let statement = try database.statement(table.updateSQL[first - table.keys.count])
-        try bind(first..<cells.count, of: table, to: statement)
-        try bind(0..<table.keys.count, of: table, to: statement, at: cells.count - first)
-        try statement.step()
+        self.digest = digest
     }
 
     public func remove(key: [Value], from table: Table) throws {
         precondition(table.kind == .rows, "table \(table.name) has no rows to remove")
+        var cells = RowCells()
+        var before = RowCells()
+        var pool: PoolNumbers = []
         table.fill(&cells, key: key)
-        guard try readBefore(from: table) else { return }
-        try delete(from: table)
+        guard try read(&before, keyOf: cells, from: table, pool: &pool) else { return }
+        try delete(cells, from: table, pool: &pool)
         digest.remove(before.canonical)
     }
 
     public func values(key: [Value], in table: Table) throws -> [Value]? {
         precondition(table.kind == .rows, "table \(table.name) has no rows to read")
+        var cells = RowCells()
+        var before = RowCells()
+        var pool: PoolNumbers = []
         table.fill(&cells, key: key)
-        guard try readBefore(from: table) else { return nil }
+        guard try read(&before, keyOf: cells, from: table, pool: &pool) else { return nil }
         return (table.keys.count..<before.count).map { before.value($0) }
     }
 }

@@ -69,6 +69,15 @@ public struct Lago: Projection {
             try add(call, isCall: true, outcome: outcome, record: record)
         case .usage(let call):
             try add(call, isCall: false, outcome: outcome, record: record)
+        case .callVoided(let voided):
+            if let standing = voided.unwinds { try unwind(standing, record: record, log: log) }
+        case .callAmended(let amended):
+            guard let standing = amended.unwinds else { break }
+            try unwind(standing, record: record, log: log)
+            let usage = LineUsage(
+                call: amended.call, isCall: standing.isCall, at: standing.occurredAt,
+                charge: outcome.rating?.charge ?? .zero, invoiced: outcome.charge?.invoiced ?? .zero)
+            try add(usage, sign: 1, catalog: rows.book.catalog, position: record.position)
         case .lagoWindowClosed(let closed):
             close(closed, position: record.position)
         case .lagoBatchDelivered(let delivery):
@@ -81,19 +90,39 @@ public struct Lago: Projection {
     }
 
     private mutating func add(_ call: Call, isCall: Bool, outcome: Outcome, record: Record) throws {
-        let time = record.occurredAt
-        guard let subscription = rows.book.catalog.subscription(for: call, at: time) else { return }
-        let charge = outcome.rating?.charge ?? .zero
-        // A failure that used nothing is no usage: no line for it alone.
-        guard charge > .zero || call.hasUsage || (isCall && Quota.uses(call, plan: nil)) else { return }
         var invoiced = Money.zero
         for movement in outcome.movements { invoiced += movement.invoiced }
-        let place = open.place(of: call, at: time, subscription: subscription, windowSeconds: windowSeconds)
-        let update = Lago.update(&open[place], at: time, position: record.position) { sums in
-            sums.add(call, isCall: isCall, charge: charge, invoiced: invoiced, at: time, position: record.position)
+        let usage = LineUsage(
+            call: call, isCall: isCall, at: record.occurredAt, charge: outcome.rating?.charge ?? .zero,
+            invoiced: invoiced)
+        try add(usage, sign: 1, catalog: rows.book.catalog, position: record.position)
+    }
+
+    /// Takes a call out of the line it is in while that is open; from a sealed one, into a new line with the
+    /// difference. It went to the subscription of its own time's catalog, whatever was assigned since.
+    private mutating func unwind(_ standing: StandingCall, record: Record, log: any RecordSource) throws {
+        let usage = LineUsage(
+            call: try standing.call(in: log), isCall: standing.isCall, at: standing.occurredAt,
+            charge: standing.charge.total, invoiced: standing.charge.invoiced)
+        let catalog = try rows.catalog(at: standing.position, log: log)
+        try add(usage, sign: -1, catalog: catalog, position: record.position)
+    }
+
+    private mutating func add(_ usage: LineUsage, sign: Int64, catalog: Catalog, position: UInt64) throws {
+        let call = usage.call
+        guard usage.isAny, let subscription = catalog.subscription(for: call, at: usage.at) else { return }
+        let place = open.place(of: call, at: usage.at, subscription: subscription, windowSeconds: windowSeconds)
+        let update = Lago.update(&open[place], at: usage.at, position: position) { sums in
+            sums.add(usage, sign: sign, position: position)
         }
         guard let isFirstChange = update else { throw SumOverflow(table: Lago.openLines.name) }
         if isFirstChange { changed.append(open.key(at: place)) }
+        // A call that was taken back before its line was sealed leaves nothing to tell.
+        if sign < 0, open[place]?.sums.isZero == true {
+            let key = open.key(at: place)
+            open[key] = nil
+            removed.insert(key)
+        }
     }
 
     /// Changes a line in its place, made when there is none. Nil when a sum does not fit; else whether it is the first
@@ -130,6 +159,8 @@ public struct Lago: Projection {
         guard let batch = LagoBatchID(delivery.batch.text) else { return }
         deliveries.append(Delivery(batch: batch, state: state, detail: delivery.detail, position: position))
     }
+
+    public func check(at position: UInt64) throws { try rows.check(at: position) }
 
     public mutating func flush(into sink: any RowSink) throws {
         // A line sealed and opened anew since the last flush is in both: first out, then in.

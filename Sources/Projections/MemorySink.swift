@@ -4,7 +4,6 @@ public import SQLite
 /// Keeps what it must to have the digest, and nothing on disk: how `verify` refolds a log at the speed of memory.
 public final class MemorySink: RowSink {
     public private(set) var digest = MultisetDigest()
-    private var cells = RowCells()
     /// By the canonical bytes of a key, which begin with the table's tag.
     private var sums: [Key: [Int64]] = [:]
     /// The canonical bytes of a row by those of its key.
@@ -21,61 +20,72 @@ public final class MemorySink: RowSink {
 
     public init() {}
 
-    private func key(of table: Table) -> Key {
-        let count = cells[table.keys.count - 1].end
-        return Key(bytes: [UInt8](UnsafeRawBufferPointer(rebasing: cells.canonical[..<count])))
+    private func key(of cells: borrowing RowCells, _ table: Table) -> Key {
+        Key(bytes: [UInt8](UnsafeRawBufferPointer(rebasing: cells.canonical[..<cells[table.keys.count - 1].end])))
     }
 
     public func add(_ count: Int, to table: Table, _ fill: (Int, inout RowCells) -> Void) throws {
         precondition(table.kind == .sums, "table \(table.name) has no sums")
-        var totals = [Int64](repeating: 0, count: table.values.count)
+        let columns = table.keys.count..<table.keys.count + table.values.count
+        var cells = RowCells()
+        var digest = digest
         for index in 0..<count {
             table.fill(&cells, index, fill)
-            let key = key(of: table)
-            for column in totals.indices { totals[column] = cells[table.keys.count + column].integer }
+            let key = key(of: cells, table)
             if let before = sums[key] {
-                for column in totals.indices {
-                    let (sum, overflow) = totals[column].addingReportingOverflow(before[column])
-                    if overflow { throw SumOverflow(table: table.name) }
-                    totals[column] = sum
-                }
+                let added = columns.map { cells[$0].integer }
+                cells.truncate(to: columns.lowerBound)
+                for sum in before { cells.integer(sum) }
+                digest.remove(cells.canonical)
+                guard cells.add(added, from: columns.lowerBound) else { throw SumOverflow(table: table.name) }
             }
-            digest.change(&cells, keyCount: table.keys.count, totals: totals)
-            sums[key] = totals.contains(where: { $0 != 0 }) ? totals : nil
+            if columns.allSatisfy({ cells[$0].integer == 0 }) {
+                sums[key] = nil
+            } else {
+                sums[key] = columns.map { cells[$0].integer }
+                digest.add(cells.canonical)
+            }
         }
+        self.digest = digest
     }
 
     public func append(_ count: Int, to table: Table, _ fill: (Int, inout RowCells) -> Void) throws {
         precondition(table.kind == .appended, "table \(table.name) is not appended to")
+        var cells = RowCells()
+        var digest = digest
         for index in 0..<count {
             table.fill(&cells, index, fill)
             digest.add(cells.canonical)
         }
+        self.digest = digest
     }
 
     public func put(_ count: Int, in table: Table, _ fill: (Int, inout RowCells) -> Void) throws {
         precondition(table.kind == .rows, "table \(table.name) has no rows to replace")
+        var cells = RowCells()
         for index in 0..<count {
             table.fill(&cells, index, fill)
             digest.add(cells.canonical)
-            if let before = rows.updateValue([UInt8](cells.canonical), forKey: key(of: table)) {
+            if let before = rows.updateValue([UInt8](cells.canonical), forKey: key(of: cells, table)) {
                 digest.remove(before)
             }
         }
     }
 
     public func remove(key: [Value], from table: Table) throws {
-        precondition(table.kind == .rows, "table \(table.name) has no rows to replace")
+        precondition(table.kind == .rows, "table \(table.name) has no rows to remove")
+        var cells = RowCells()
         table.fill(&cells, key: key)
-        guard let before = rows.removeValue(forKey: self.key(of: table)) else { return }
+        guard let before = rows.removeValue(forKey: self.key(of: cells, table)) else { return }
         digest.remove(before)
     }
 
     public func values(key: [Value], in table: Table) throws -> [Value]? {
         precondition(table.kind == .rows, "table \(table.name) has no rows to read")
+        var cells = RowCells()
         table.fill(&cells, key: key)
         let start = cells.canonical.count
-        return rows[self.key(of: table)].map { MemorySink.values($0[start...]) }
+        return rows[self.key(of: cells, table)].map { MemorySink.values($0[start...]) }
     }
 
     /// From canonical bytes that this sink was given.

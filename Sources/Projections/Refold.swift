@@ -98,6 +98,7 @@ private final class FoldLane<P: Projection>: Lane {
     }
 
     func finish() throws -> MultisetDigest {
+        try fold.check(at: target)
         try fold.flush(into: sink)
         return sink.digest
     }

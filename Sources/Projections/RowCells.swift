@@ -1,8 +1,8 @@
-internal import Billing
+internal import Glibc
 public import SQLite
 
-/// The cells of one row, key cells first, as its canonical bytes and as what a statement binds: filled, used and cleared
-/// again and again without an allocation.
+/// The cells of one row, key cells first, as its canonical bytes and as what a statement binds: filled, used and
+/// cleared again and again without an allocation.
 ///
 /// Canonical bytes: the table's tag, then each cell. 0: null. 1 and 8 bytes, big-endian: an integer. 2, a length of 4
 /// bytes, and UTF-8: text. 3, a length of 4 bytes, and bytes: a blob. A name is its text.
@@ -49,7 +49,7 @@ public struct RowCells: ~Copyable {
         count = 0
         byteCount = 0
         reserve(other.byteCount)
-        byteCount = prefix == 0 ? 1 : other[prefix - 1].end
+        byteCount = other.start(prefix)
         bytes.update(from: other.bytes, count: byteCount)
         cells.update(from: other.cells, count: prefix)
         count = prefix
@@ -58,7 +58,7 @@ public struct RowCells: ~Copyable {
     /// Takes the cells from `first` on out again.
     mutating func truncate(to first: Int) {
         precondition((0...count).contains(first), "\(first) of \(count) cells")
-        byteCount = first == 0 ? 1 : self[first - 1].end
+        byteCount = start(first)
         count = first
     }
 
@@ -83,12 +83,6 @@ public struct RowCells: ~Copyable {
         text(value, poolNumber: 0)
     }
 
-    /// Bytes that are UTF-8.
-    mutating func text(utf8: UnsafeRawBufferPointer) {
-        append(2, utf8)
-        end(.text)
-    }
-
     /// Null for 0.
     mutating func name(_ number: UInt32, of pool: borrowing NamePool) {
         if number == 0 { return null() }
@@ -101,6 +95,49 @@ public struct RowCells: ~Copyable {
         value.withUTF8 { append(2, UnsafeRawBufferPointer($0)) }
         precondition(byteCount - start >= 5, "text without a header")
         end(.text, poolNumber: poolNumber)
+    }
+
+    /// Begins a cell of text that is written piece by piece.
+    mutating func beginText() {
+        append(2, UnsafeRawBufferPointer(start: nil, count: 0))
+    }
+
+    mutating func piece(_ text: String) {
+        var text = text
+        text.withUTF8 { piece in
+            reserve(piece.count)
+            copy(UnsafeRawBufferPointer(piece))
+        }
+    }
+
+    mutating func piece(byte: UInt8) {
+        reserve(1)
+        bytes[byteCount] = byte
+        byteCount += 1
+    }
+
+    /// In decimal digits, with a sign when it is negative.
+    mutating func piece(decimal value: Int64) {
+        let digitsMax = 20
+        reserve(digitsMax)
+        if value < 0 { piece(byte: 0x2D) }
+        var rest = value.magnitude
+        let start = byteCount
+        repeat {
+            let (quotient, digit) = rest.quotientAndRemainder(dividingBy: 10)
+            bytes[byteCount] = 0x30 + UInt8(digit)
+            byteCount += 1
+            rest = quotient
+        } while rest > 0
+        var digits = UnsafeMutableBufferPointer(start: bytes + start, count: byteCount - start)
+        digits.reverse()
+    }
+
+    mutating func endText() {
+        let start = start(count)
+        UnsafeMutableRawPointer(bytes + start + 1).storeBytes(
+            of: UInt32(byteCount - start - 5).bigEndian, as: UInt32.self)
+        end(.text)
     }
 
     public mutating func append(_ value: Value) {
@@ -186,9 +223,12 @@ public struct RowCells: ~Copyable {
     /// Of the whole row; there until it is changed.
     var canonical: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: bytes, count: byteCount) }
 
+    /// Where a cell begins: after the tag, or after the cell before it.
+    private func start(_ index: Int) -> Int { index == 0 ? 1 : self[index - 1].end }
+
     /// Of one cell.
     func canonical(_ index: Int) -> UnsafeRawBufferPointer {
-        let start = index == 0 ? 1 : self[index - 1].end
+        let start = start(index)
         return UnsafeRawBufferPointer(start: bytes + start, count: self[index].end - start)
     }
 
@@ -197,10 +237,42 @@ public struct RowCells: ~Copyable {
         UnsafeRawBufferPointer(rebasing: canonical(index).dropFirst(5))
     }
 
-    func isSame(_ index: Int, as other: borrowing RowCells) -> Bool {
-        let left = canonical(index)
-        let right = other.canonical(index)
-        return left.count == right.count && left.elementsEqual(right)
+    /// The first cell from `first` on that differs from that of another row of the same table.
+    func firstDifference(to other: borrowing RowCells, from first: Int) -> Int? {
+        for index in first..<count {
+            let (start, otherStart) = (start(index), other.start(index))
+            let length = self[index].end - start
+            if other[index].end - otherStart != length
+                || memcmp(bytes + start, other.bytes + otherStart, length) != 0
+            {
+                return index
+            }
+        }
+        return nil
+    }
+
+    /// Adds the integers of another row of the same table from cell `first` on; false when a sum does not fit.
+    mutating func add(_ other: borrowing RowCells, from first: Int) -> Bool {
+        for index in first..<count {
+            guard add(other[index].integer, at: index) else { return false }
+        }
+        return true
+    }
+
+    /// Adds to the integers from cell `first` on; false when a sum does not fit.
+    mutating func add(_ amounts: [Int64], from first: Int) -> Bool {
+        for index in amounts.indices {
+            guard add(amounts[index], at: first + index) else { return false }
+        }
+        return true
+    }
+
+    private mutating func add(_ amount: Int64, at index: Int) -> Bool {
+        precondition(self[index].kind == .integer, "cell \(index) is no integer")
+        let (sum, overflow) = cells[index].integer.addingReportingOverflow(amount)
+        cells[index].integer = sum
+        UnsafeMutableRawPointer(bytes + cells[index].end - 8).storeBytes(of: sum.bigEndian, as: Int64.self)
+        return !overflow
     }
 
     func value(_ index: Int) -> Value {

@@ -12,7 +12,7 @@ public import SQLite
 public protocol RowSink: AnyObject {
     /// Of all rows as they are now.
     var digest: MultisetDigest { get }
-    /// Adds to rows of a `.sums` table; each key at most once.
+    /// Adds to rows of a `.sums` table; each key at most once. Throws `SumOverflow`.
     func add(_ count: Int, to table: Table, _ fill: (Int, inout RowCells) -> Void) throws
     /// Adds rows to an `.appended` table. A key that is there already is an error.
     func append(_ count: Int, to table: Table, _ fill: (Int, inout RowCells) -> Void) throws
@@ -57,28 +57,6 @@ extension Table {
         precondition(key.count == keys.count, "\(key.count) cells for \(keys.count) key columns of table \(name)")
         cells.begin(tag: tag)
         for cell in key { cells.append(cell) }
-    }
-}
-
-extension MultisetDigest {
-    /// From `totals` less the sums in `cells` to `totals`: a row of zeros is no row. `cells` holds the totals afterwards.
-    mutating func change(_ cells: inout RowCells, keyCount: Int, totals: [Int64]) {
-        var isNew = true
-        var before = totals
-        for index in totals.indices {
-            before[index] = totals[index] &- cells[keyCount + index].integer
-            isNew = isNew && before[index] == 0
-        }
-        if !isNew {
-            cells.truncate(to: keyCount)
-            for sum in before { cells.integer(sum) }
-            remove(cells.canonical)
-        }
-        if totals.contains(where: { $0 != 0 }) {
-            cells.truncate(to: keyCount)
-            for sum in totals { cells.integer(sum) }
-            add(cells.canonical)
-        }
     }
 }
 

@@ -39,7 +39,6 @@ public struct Table: Sendable {
 
     /// Of each column, key columns first.
     let isName: [Bool]
-    let addSQL: String
     /// Sets the values from each one on, in the row of a key.
     let updateSQL: [String]
     let insertSQL: String
@@ -61,15 +60,9 @@ public struct Table: Sendable {
         let columns = keys + values
         let names = columns.map(\.name).joined(separator: ", ")
         let marks = columns.map { _ in "?" }.joined(separator: ", ")
-        let keyNames = keys.map(\.name).joined(separator: ", ")
-        let valueNames = values.map(\.name).joined(separator: ", ")
         let match = keys.map { "\($0.name) = ?" }.joined(separator: " AND ")
         isName = columns.map(\.isName)
         insertSQL = "INSERT INTO \(name) (\(names)) VALUES (\(marks))"
-        addSQL =
-            insertSQL + " ON CONFLICT (\(keyNames)) DO UPDATE SET "
-            + values.map { "\($0.name) = \($0.name) + excluded.\($0.name)" }.joined(separator: ", ")
-            + " RETURNING \(valueNames)"
         updateSQL = values.indices.map { first in
             "UPDATE \(name) SET \(values[first...].map { "\($0.name) = ?" }.joined(separator: ", ")) WHERE \(match)"
         }

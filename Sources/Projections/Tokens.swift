@@ -6,9 +6,9 @@ public import SQLite
 /// Sums what was used and what it cost by day, org, user, service, model, provider and whose key paid.
 public struct Tokens: Projection {
     public static let name = "tokens"
-    public static let schemaVersion = 1
+    public static let schemaVersion = 2
     public static var schema: [UInt8] { Schema.tokens }
-    public static let tables = [sums, activity, controls, corrections]
+    public static let tables = [sums, activity, controls, corrections, unpriced]
 
     static let sums = Table(
         "tokens", tag: 1, kind: .sums,
@@ -25,6 +25,7 @@ public struct Tokens: Projection {
         "activity", tag: 2, kind: .rows, keys: [.name("org")], values: [.integer("last_at")])
     private static let controls = Controls.table(tag: 3)
     private static let corrections = Corrections.table(tag: 4)
+    static let unpriced = UnpricedCalls.table(tag: 5)
 
     private struct Key: Hashable {
         var org: UInt32
@@ -56,6 +57,7 @@ public struct Tokens: Projection {
     private var flushes: UInt64 = 0
     private var controls = Controls(table: Tokens.controls, keepsPrices: true)
     private var corrections = Corrections(table: Tokens.corrections)
+    private var unpriced = UnpricedCalls(table: Tokens.unpriced)
 
     public init() {}
 
@@ -67,23 +69,24 @@ public struct Tokens: Projection {
     public mutating func apply(_ record: Record, log: any RecordSource) throws {
         switch record.event.fact {
         case .call(let call):
-            try add(call, at: record.occurredAt, isCall: true)
+            try add(call, of: record.position, at: record.occurredAt, isCall: true)
         case .usage(let call):
-            try add(call, at: record.occurredAt, isCall: false)
+            try add(call, of: record.position, at: record.occurredAt, isCall: false)
         case .callVoided(let fact):
             if let old = try corrections.void(fact, at: record.position, log: log) { try unwind(old, log: log) }
         case .callAmended(let fact):
             let (old, new) = try corrections.amend(fact, at: record.position, log: log)
             if let old { try unwind(old, log: log) }
-            try add(new.call, at: new.occurredAt, isCall: new.isCall)
+            try add(new.call, of: new.position, at: new.occurredAt, isCall: new.isCall)
         default:
             controls.apply(record)
         }
     }
 
-    private mutating func add(_ call: Call, at time: Timestamp, isCall: Bool) throws {
+    private mutating func add(_ call: Call, of position: UInt64, at time: Timestamp, isCall: Bool) throws {
         let rating = try controls.catalog.rateRemembering(call, at: time, countsCall: isCall)
-        let sums = try TokenSums(call, rating: rating, isCall: isCall)
+        let sums = try TokenSums(call, isCall: isCall, rating: rating)
+        if let reason = rating.unpriced { unpriced.add(call, at: position, occurredAt: time, reason: reason) }
         let row = try add(sums, of: call, at: time)
         if pending[row].lastAt.map({ $0 < time }) ?? true { pending[row].lastAt = time }
     }
@@ -94,7 +97,8 @@ public struct Tokens: Projection {
         // Only asked: what a copy of the catalog remembered would be lost, and cost a copy of what it remembers.
         let catalog = try controls.catalog(at: version.position, log: log)
         let rating = try catalog.rate(version.call, at: version.occurredAt, countsCall: version.isCall)
-        let sums = try TokenSums(version.call, rating: rating, isCall: version.isCall)
+        let sums = try TokenSums(version.call, isCall: version.isCall, rating: rating)
+        if rating.unpriced != nil { unpriced.remove(at: version.position) }
         try add(sums.negated, of: version.call, at: version.occurredAt)
     }
 
@@ -149,6 +153,7 @@ public struct Tokens: Projection {
         names.trim()
         try controls.flush(into: sink)
         try corrections.flush(into: sink)
+        try unpriced.flush(into: sink)
     }
 }
 
@@ -168,7 +173,7 @@ struct TokenSums {
 
     init() {}
 
-    init(_ call: Call, rating: Rating, isCall: Bool) throws {
+    init(_ call: Call, isCall: Bool, rating: Rating) throws {
         calls = isCall && Quota.uses(call, plan: nil) ? 1 : 0
         if let usage = call.usage {
             inputTokens = usage.inputTokens ?? 0

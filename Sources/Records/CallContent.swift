@@ -29,6 +29,37 @@ private enum CallBit {
     static let usageAllowed: UInt32 = 0x03FF_0000
 }
 
+/// Bits of the resolution section.
+private enum ResolutionBit {
+    static let org = 0
+    static let user = 1
+    static let standing = 2
+    static let allowed: UInt8 = 0b111
+}
+
+extension Fact {
+    /// The call that it states.
+    var statedCall: Call? {
+        switch self {
+        case .call(let call), .usage(let call): call
+        case .callAmended(let amended): amended.call
+        default: nil
+        }
+    }
+
+    /// Puts another call in the place of the one it states.
+    mutating func state(_ call: Call) {
+        switch self {
+        case .call: self = .call(call)
+        case .usage: self = .usage(call)
+        case .callAmended(var amended):
+            amended.call = call
+            self = .callAmended(amended)
+        default: preconditionFailure("\(type) states no call")
+        }
+    }
+}
+
 extension RecordWriter {
     mutating func call(_ call: Call) {
         byte(call.operation.rawValue)
@@ -130,12 +161,16 @@ extension RecordWriter {
         call(amended.call)
     }
 
-    /// The owner that admission found behind `call.subscription`.
-    mutating func resolution(_ call: Call) {
-        let bits: UInt8 = bit(0, call.org != nil) | bit(1, call.user != nil)
+    /// What admission found: the owner behind `call.subscription`, and the call that a correction unwinds.
+    mutating func resolution(_ call: Call?, _ standing: StandingCall?) {
+        let call = call.flatMap { $0.isResolved ? $0 : nil }
+        var bits: UInt8 = bit(ResolutionBit.org, call?.org != nil)
+        bits |= bit(ResolutionBit.user, call?.user != nil)
+        bits |= bit(ResolutionBit.standing, standing != nil)
         byte(bits)
-        name(call.org)
-        name(call.user)
+        name(call?.org)
+        name(call?.user)
+        if let standing { self.standing(standing) }
     }
 }
 
@@ -302,12 +337,23 @@ extension RecordReader {
         CallAmended(source: try name(), id: try name(), reason: try text(), call: try call())
     }
 
-    /// Fills in the owner that admission found.
-    mutating func resolution(of call: inout Call) throws(RecordError) {
-        guard call.subscription != nil else { throw failure("a resolution without a subscription") }
-        let bits = try bitmap(allowed: 0b11 as UInt8)
-        guard bits != 0 else { throw failure("a resolution to nobody", at: offset - 1) }
-        call.org = try name(if: bits.has(0))
-        call.user = try name(if: bits.has(1))
+    /// Fills in what admission found.
+    mutating func resolution(of fact: inout Fact) throws(RecordError) {
+        let start = offset
+        let bits = try bitmap(allowed: ResolutionBit.allowed)
+        guard bits != 0 else { throw failure("a resolution of nothing", at: start) }
+        let org = try name(if: bits.has(ResolutionBit.org))
+        let user = try name(if: bits.has(ResolutionBit.user))
+        if org != nil || user != nil {
+            guard var call = fact.statedCall, call.subscription != nil else {
+                throw failure("a resolution without a subscription", at: start)
+            }
+            (call.org, call.user) = (org, user)
+            fact.state(call)
+        }
+        if bits.has(ResolutionBit.standing) {
+            guard fact.corrects != nil else { throw failure("unwinds, and corrects no call", at: start) }
+            fact.unwinds = try standing()
+        }
     }
 }

@@ -61,10 +61,12 @@ public enum RecordCodec {
         swap(&writer.bytes, &bytes)
         defer { swap(&writer.bytes, &bytes) }
         let start = writer.bytes.count
-        let resolved = resolvedCall(of: event.fact)
+        let call = event.fact.statedCall
+        let standing = event.fact.unwinds
+        let isResolved = standing != nil || call?.isResolved ?? false
         var flags: UInt8 = event.time == nil ? 0 : Flag.time
         if key != nil { flags |= Flag.key }
-        if resolved != nil { flags |= Flag.resolution }
+        if isResolved { flags |= Flag.resolution }
         writer.byte(version)
         writer.byte(RecordKind(event.fact).rawValue)
         writer.byte(door.rawValue)
@@ -82,18 +84,10 @@ public enum RecordCodec {
         let contentStart = writer.bytes.count
         writer.content(event.fact)
         let contentEnd = writer.bytes.count
-        if let resolved { writer.resolution(resolved) }
+        if isResolved { writer.resolution(call, standing) }
         writer.patch(UInt32(writer.bytes.count - start), at: start + Header.totalLength)
         writer.patch(UInt32(contentEnd - contentStart), at: start + Header.contentLength)
         return (keyStart..<keyEnd, contentStart..<contentEnd)
-    }
-
-    private static func resolvedCall(of fact: Fact) -> Call? {
-        switch fact {
-        case .call(let call), .usage(let call): call.isResolved ? call : nil
-        case .callAmended(let amended): amended.call.isResolved ? amended.call : nil
-        default: nil
-        }
     }
 
     /// Writes position and recordedAt into bytes encoded before. Traps when `bytes` is shorter than a header.
@@ -156,7 +150,7 @@ public enum RecordCodec {
         var fact = try reader.content(kind)
         guard reader.offset == reader.end else { throw reader.failure("bytes after the content") }
         reader.end = reader.bytes.count
-        if isResolved { try resolve(&fact, from: &reader) }
+        if isResolved { try reader.resolution(of: &fact) }
         guard reader.offset == reader.end else { throw reader.failure("bytes after the record") }
         return fact
     }
@@ -181,22 +175,6 @@ public enum RecordCodec {
             return .usage(sighted.call(shapes.remember(call.shape, as: sighted.key, hash: hash, in: reader.bytes)))
         case let other:
             return other
-        }
-    }
-
-    private static func resolve(_ fact: inout Fact, from reader: inout RecordReader) throws(RecordError) {
-        switch fact {
-        case .call(var call):
-            try reader.resolution(of: &call)
-            fact = .call(call)
-        case .usage(var call):
-            try reader.resolution(of: &call)
-            fact = .usage(call)
-        case .callAmended(var amended):
-            try reader.resolution(of: &amended.call)
-            fact = .callAmended(amended)
-        default:
-            throw reader.failure("a resolution of what has no owner to resolve", at: Header.flags)
         }
     }
 }

@@ -4,8 +4,8 @@ internal import Billing
 /// common: most bytes of a call say the same as those of a call before it, and for those no name is checked, copied or
 /// allocated again. For whoever reads many records one after the other; belongs to one thread at a time.
 public final class RecordDecoder {
-    /// How many shapes are remembered: some 20 MB with names of the usual length. When there are more, the memory starts
-    /// afresh with a new family.
+    /// How many shapes are remembered: some 20 MB with names of the usual length. When there are more, the memory
+    /// starts afresh with a new family.
     public static let shapesMax = 65_536
 
     let shapes: ShapeTable
