@@ -57,9 +57,6 @@ extension Book {
                     code: "expiry_mismatch", field: "data.credits",
                     detail: "\(lot.left.credits) is left of \(lot.id), not \(expired.credits.credits)")
             }
-        case .callVoided, .callAmended:
-            throw Rejection(
-                code: "unsupported_type", field: "type", detail: "\(event.fact.type) is not taken by this version")
         case .creditsAllocated(let allocation):
             guard allocation.credits >= .zero else {
                 throw Rejection(code: "invalid", field: "data.credits", detail: "is negative")
@@ -70,7 +67,8 @@ extension Book {
             }
         case .pricesPublished(let list): try Book.admit(list)
         case .lagoWindowClosed, .lagoBatchDelivered, .lagoBatchFailed: break
-        case .call, .usage: preconditionFailure("calls are admitted with their charge")
+        case .call, .usage, .callVoided, .callAmended:
+            preconditionFailure("calls are admitted with their charge")
         }
     }
 

@@ -78,7 +78,8 @@ public indirect enum Fact: Hashable, Sendable {
         case .creditsAdjusted(let adjustment): org(of: adjustment.owner)
         case .creditsAllocated(let allocation): allocation.org
         case .planAssigned(let assignment): org(of: assignment.owner)
-        case .callVoided, .creditsVoided, .creditsExpired, .planDefined, .pricesPublished, .lagoWindowClosed,
+        case .callVoided(let voided): voided.unwinds?.org
+        case .creditsVoided, .creditsExpired, .planDefined, .pricesPublished, .lagoWindowClosed,
             .lagoBatchDelivered, .lagoBatchFailed:
             nil
         }

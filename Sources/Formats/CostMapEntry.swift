@@ -106,7 +106,8 @@ struct CostMapEntry {
         return found.sorted { $0.tokens > $1.tokens }
     }
 
-    /// `tiered_pricing` by input tokens: ranges (start, end] that begin at 0 and follow each other. The last has no end.
+    /// `tiered_pricing` by input tokens: ranges (start, end] that begin at 0 and follow each other. The last has no
+    /// end.
     private mutating func readTiers(_ value: JSONValue) -> Bool {
         guard case .array(let tiers) = value, !tiers.isEmpty else { return false }
         let output = member(CostMapKeys.Family.output.rawValue).flatMap { CostMapKeys.price($0, perMillion: true) }

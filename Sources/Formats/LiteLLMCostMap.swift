@@ -3,13 +3,13 @@ internal import Hashing
 public import JSON
 internal import Records
 
-/// LiteLLM's cost map (`model_prices_and_context_window.json`: some 4,000 models, prices in dollars a unit) as one price
-/// list, and a report of what the list cannot say.
+/// LiteLLM's cost map (`model_prices_and_context_window.json`: some 4,000 models, prices in dollars a unit) as one
+/// price list, and a report of what the list cannot say.
 ///
-/// How prices are picked follows LiteLLM's own calculation, so that a call costs here what LiteLLM says it cost: above a
-/// number of input tokens every token of the call costs more; `tiered_pricing` by `range` is all or nothing; the medium
-/// size of a search is the price of a search. What would need facts that calls do not carry (service tiers, tokens by
-/// modality, resolutions, hours of the day) is reported, never guessed.
+/// How prices are picked follows LiteLLM's own calculation, so that a call costs here what LiteLLM says it cost:
+/// above a number of input tokens every token of the call costs more; `tiered_pricing` by `range` is all or nothing;
+/// the medium size of a search is the price of a search. What would need facts that calls do not carry (service
+/// tiers, tokens by modality, resolutions, hours of the day) is reported, never guessed.
 public enum LiteLLMCostMap {
     /// Why a map cannot be a price list.
     public enum Fault: Error, Hashable, Sendable, CustomStringConvertible {
@@ -45,8 +45,8 @@ public enum LiteLLMCostMap {
     private static let specimen = "sample_spec"
 
     /// Prices per 1,000,000 tokens in dollars, exact from the digits as written, rounded half to even to 12 decimals.
-    /// Exact model names come before names with a wildcard, each group in byte order; of one model, the rule that starts
-    /// above more input tokens first. The same map always gives the same list.
+    /// Exact model names come before names with a wildcard, each group in byte order; of one model, the rule that
+    /// starts above more input tokens first. The same map always gives the same list.
     public static func convert(_ map: JSONValue, effectiveAt: Timestamp? = nil) throws(Fault) -> Conversion {
         guard case .object(let members) = map else { throw .notAnObject }
         var report = CostMapReport()

@@ -98,27 +98,28 @@ public struct Tokens: Projection {
     }
 
     public mutating func flush(into sink: any RowSink) throws {
-        var rows: [SumRow] = []
-        rows.reserveCapacity(pending.count)
-        for (key, sums) in pending {
-            rows.append(
-                SumRow(
-                    key: [
-                        names.cell(key.org), .integer(Int64(key.day.number)), names.cell(key.user),
-                        names.cell(key.service), names.cell(key.model), names.cell(key.provider),
-                        .integer(Int64(key.keySource.rawValue)),
-                    ], sums: sums.columns))
+        let rows = Array(pending)
+        try sink.add(rows.count, to: Tokens.sums) { index, cells in
+            let key = rows[index].key
+            cells.name(key.org, of: names)
+            cells.integer(Int64(key.day.number))
+            cells.name(key.user, of: names)
+            cells.name(key.service, of: names)
+            cells.name(key.model, of: names)
+            cells.name(key.provider, of: names)
+            cells.integer(Int64(key.keySource.rawValue))
+            rows[index].value.fill(&cells)
         }
-        try sink.add(rows, to: Tokens.sums)
         pending.removeAll(keepingCapacity: true)
+        var later: [(org: UInt32, at: Timestamp)] = []
         for (org, time) in active {
-            let key = [names.cell(org)]
-            if case .integer(let last) = try sink.values(key: key, in: Tokens.activity)?.first,
-                last >= time.microseconds
-            {
-                continue
-            }
-            try sink.put([.integer(time.microseconds)], key: key, in: Tokens.activity)
+            let last = try sink.values(key: [names.cell(org)], in: Tokens.activity)?.first
+            if case .integer(let last) = last, last >= time.microseconds { continue }
+            later.append((org, time))
+        }
+        try sink.put(later.count, in: Tokens.activity) { index, cells in
+            cells.name(later[index].org, of: names)
+            cells.integer(later[index].at.microseconds)
         }
         active.removeAll(keepingCapacity: true)
         names.trim()
@@ -166,12 +167,19 @@ struct TokenSums {
         unpricedCalls = rating.unpriced == nil ? 0 : 1
     }
 
-    /// In the order of the table's columns.
-    var columns: [Int64] {
-        [
-            calls, inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens, reasoningTokens, images, audioMicros,
-            charge, cost, unpricedCalls,
-        ]
+    /// Fills in the cells of the table's columns, in their order.
+    func fill(_ cells: inout RowCells) {
+        cells.integer(calls)
+        cells.integer(inputTokens)
+        cells.integer(outputTokens)
+        cells.integer(cacheReadTokens)
+        cells.integer(cacheWriteTokens)
+        cells.integer(reasoningTokens)
+        cells.integer(images)
+        cells.integer(audioMicros)
+        cells.integer(charge)
+        cells.integer(cost)
+        cells.integer(unpricedCalls)
     }
 
     var negated: TokenSums {
