@@ -196,7 +196,7 @@ import Testing
         #expect(forth == back)
     }
 
-    @Test func `of two entries for one model the one named with its provider counts, and the other is reported`() throws {
+    @Test func `of two entries for one model the one named with its provider counts, the other is reported`() throws {
         let made = try Self.convert(
             #"{"m":{"litellm_provider":"p","input_cost_per_token":1e-06},"#
                 + #""p/m":{"litellm_provider":"p","input_cost_per_token":2e-06}}"#)
@@ -219,7 +219,7 @@ import Testing
         }
     }
 
-    @Test func `the sample's list is an event that the native format reads back, and nothing of it is dropped`() throws {
+    @Test func `the sample's list is an event that the native format reads back, nothing is dropped unsaid`() throws {
         let made = try LiteLLMCostMap.convert(Self.sample)
         let event = made.event(source: Name(checked: "import-prices"), id: nil)
         var writer = JSONWriter()

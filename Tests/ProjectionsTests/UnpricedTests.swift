@@ -72,7 +72,7 @@ import Testing
         }
     }
 
-    @Test func `a call that is voided or amended leaves the list, and comes again while it has no price`() async throws {
+    @Test func `a voided or amended call leaves the list, and comes again while it has no price`() async throws {
         let source = ArraySource()
         for id in ["voided", "amended", "twice", "stays"] as [Name] {
             source.append(.call(call("a", "x")), at: start, id: id)
