@@ -104,7 +104,8 @@ extension Rejection {
     /// A correction names a call that the log does not hold.
     public static func unknownCall(source: Name, id: Name) -> Rejection {
         Rejection(
-            code: "unknown_call", field: "data.id", detail: "no llm.call or llm.usage has the source \(source) and id \(id)")
+            code: "unknown_call", field: "data.id",
+            detail: "no llm.call or llm.usage has the source \(source) and id \(id)")
     }
 
     /// A correction names a call that was voided.

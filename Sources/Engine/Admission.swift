@@ -113,7 +113,8 @@ struct Admission {
                 lagoUsageSinceClose = true
             }
         case .callVoided, .callAmended:
-            lagoUsageSinceClose = true
+            // Which subscription the call was told to is the fold's to find; a closing too many seals nothing.
+            if book.catalog.hasSubscriptions { lagoUsageSinceClose = true }
         case .lagoWindowClosed(let closed):
             lagoUsageSinceClose = false
             lagoClosedThrough = closed.through

@@ -3,8 +3,8 @@ internal import Platform
 
 /// What every charge of the log took from which lots: for the correction that one call in thousands gets.
 ///
-/// About ten bytes a charge, appended in blocks to a scratch file; in memory are the block being filled and 16 bytes for
-/// each block. A fold of the log like all of admission, so it is made anew with it, and nothing in it must last.
+/// About ten bytes a charge, appended in blocks to a scratch file; in memory are the block being filled and 16 bytes
+/// for each block. A fold of the log like all of admission, so it is made anew with it, and nothing in it must last.
 final class ChargeStore {
     /// Bytes of a block. One is read, and half of it decoded, to find a charge.
     static let blockBytes = 64 << 10

@@ -93,7 +93,9 @@ struct BookRows {
 
     /// Throws when some credit is not accounted for, with the lot or account named (I6).
     func check(at position: UInt64) throws(RecordFault) {
-        if let fault = book.ledger.fault { throw RecordFault(position: position, reason: "credits are not conserved: \(fault)") }
+        if let fault = book.ledger.fault {
+            throw RecordFault(position: position, reason: "credits are not conserved: \(fault)")
+        }
     }
 
     mutating func flush(into sink: any RowSink) throws {

@@ -29,7 +29,7 @@ public struct Credits: Projection {
         var model: UInt32
         var isUser: Bool
         var kind: Movement.Kind
-        var seq: UInt8
+        var seq: UInt32
         var position: UInt64
         var at: Timestamp
         var amount: Money
@@ -62,16 +62,16 @@ public struct Credits: Projection {
         let outcome = try rows.apply(record)
         if outcome.movements.isEmpty { return }
         let (charged, refunded) = try models(record, log: log)
-        var seq: UInt8 = 0
+        var seq: UInt32 = 0
         for movement in outcome.movements {
             let owner = names.number(of: movement.owner.name)
             let user = names.number(of: movement.user)
             var isUser = false
             if case .user = movement.owner { isUser = true }
+            let model = movement.kind == .charge ? charged : movement.kind == .refund ? refunded : 0
             pending.append(
                 Pending(
-                    owner: owner, user: user,
-                    model: movement.kind == .charge ? charged : movement.kind == .refund ? refunded : 0, isUser: isUser, kind: movement.kind, seq: seq,
+                    owner: owner, user: user, model: model, isUser: isUser, kind: movement.kind, seq: seq,
                     position: record.position, at: record.occurredAt, amount: movement.amount,
                     balanceAfter: movement.balanceAfter, overage: movement.overage, invoiced: movement.invoiced,
                     slices: movement.slices))
