@@ -230,7 +230,10 @@ extension API {
             writer.member("cache_write_tokens", integer: line.sums.cacheWriteTokens)
             writer.member("reasoning_tokens", integer: line.sums.reasoningTokens)
             writer.member("credits", string: line.sums.charge.credits)
-            writer.member("due_usd", string: line.sums.invoiced.dollars)
+            writer.member("due_usd", string: line.sums.due.dollars)
+            if line.sums.creditDue > .zero {
+                writer.member("credit_due_usd", string: line.sums.creditDue.dollars)
+            }
             writer.member("first_position", integer: line.sums.firstPosition)
             writer.member("last_position", integer: line.sums.lastPosition)
             writer.member("last_call_at", string: line.sums.lastAt.rfc3339)

@@ -27,6 +27,7 @@ extension API {
         case .getStatement: return try await getStatement(try query.org(parameters[0]), query)
         case .listAlerts: return try await listAlerts(query)
         case .listFirings: return try await listFirings(query)
+        case .listUnpriced: return try await listUnpriced(query)
         case .listLagoBatches: return try await listLagoBatches(query)
         case .getLagoBatch: return try await getLagoBatch(parameters[0], query)
         case .getLagoBatchEvents: return try await getLagoBatchEvents(parameters[0], query)

@@ -1,9 +1,7 @@
 /// All rules of money in one value: who has which plan, what prices hold, who owns which credits. The writer keeps one
 /// to admit against; projections keep one to fold with. Applying the same facts in the same order gives the same book.
 ///
-/// Places kept for what comes next: `llm.call.voided` and `.amended` will go back along the slices that the caller
-/// recorded for the original call (`apply` will take that record beside the event, since a book keeps no calls);
-/// authorizations will add holds to `Account.held` and settle them in `charge`.
+/// A book keeps no calls: what a correction unwinds comes with it (`StandingCall`), found by admission and stored.
 public struct Book: Sendable {
     public var catalog: Catalog
     public var ledger: Ledger
@@ -26,6 +24,8 @@ public struct Book: Sendable {
         case .call(let call), .usage(let call):
             let rating = try catalog.rate(call, at: occurredAt, countsCall: event.fact.countsCall)
             try admit(call, charge: rating.charge)
+        case .callVoided, .callAmended:
+            _ = try admitCorrection(event.fact)
         default:
             try admitControl(event, at: occurredAt)
         }
@@ -36,13 +36,18 @@ public struct Book: Sendable {
     public mutating func apply(_ event: Event, position: UInt64, at occurredAt: Timestamp) -> Outcome {
         switch event.fact {
         case .call(let call), .usage(let call):
-            let (assigned, plan) = governing(call, at: occurredAt)
+            let terms = catalog.rememberTerms(for: call, at: occurredAt)
             do {
-                let rating = try catalog.rateRemembering(
-                    call, at: occurredAt, plan: plan?.plan, countsCall: event.fact.countsCall)
-                return charge(call, rating: rating, assigned: assigned, plan: plan, at: occurredAt)
+                let rating = try Catalog.rate(call, by: terms, countsCall: event.fact.countsCall)
+                return charge(call, rating: rating, terms: terms, at: occurredAt)
             } catch {
                 preconditionFailure("position \(position) was stored and is not rateable: \(error)")
+            }
+        case .callVoided, .callAmended:
+            do {
+                return try correct(event.fact, at: occurredAt)
+            } catch {
+                preconditionFailure("position \(position) was stored and corrects nothing: \(error)")
             }
         default:
             return applyControl(event, position: position, at: occurredAt)
@@ -55,29 +60,62 @@ public struct Book: Sendable {
     ) throws(Rejection) -> Outcome {
         switch event.fact {
         case .call(let call), .usage(let call):
-            let (assigned, plan) = governing(call, at: occurredAt)
-            let rating = try catalog.rateRemembering(
-                call, at: occurredAt, plan: plan?.plan, countsCall: event.fact.countsCall)
-            try admit(call, charge: rating.charge)
-            return charge(call, rating: rating, assigned: assigned, plan: plan, at: occurredAt)
+            let terms = catalog.rememberTerms(for: call, at: occurredAt)
+            let rating = try Catalog.rate(call, by: terms, countsCall: event.fact.countsCall)
+            let places = ledger.places(of: call)
+            try admit(call, charge: rating.charge, at: places)
+            return charge(call, rating: rating, terms: terms, places: places, at: occurredAt)
+        case .callVoided, .callAmended:
+            return try correct(event.fact, at: occurredAt)
         default:
             try admitControl(event, at: occurredAt)
             return applyControl(event, position: position, at: occurredAt)
         }
     }
 
-    private func governing(_ call: Call, at time: Timestamp) -> (Catalog.Assigned?, Catalog.Definition?) {
-        guard let assigned = catalog.governing(call, at: time) else { return (nil, nil) }
-        return (assigned, catalog.definition(assigned.assignment.plan, at: time))
+    private mutating func charge(
+        _ call: Call, rating: Rating, terms: Terms, places: Ledger.CallPlaces? = nil, at time: Timestamp
+    ) -> Outcome {
+        let (movements, drawn) = ledger.charge(
+            rating.charge, org: call.org, user: call.user, places: places,
+            funding: terms.assigned?.assignment.funding ?? .org,
+            invoicesOverage: terms.definition?.plan.overage == .invoice, at: time)
+        return Outcome(rating: rating, movements: movements, drawn: drawn)
     }
 
-    private mutating func charge(
-        _ call: Call, rating: Rating, assigned: Catalog.Assigned?, plan: Catalog.Definition?, at time: Timestamp
-    ) -> Outcome {
-        let movements = ledger.charge(
-            rating.charge, org: call.org, user: call.user, funding: assigned?.assignment.funding ?? .org,
-            invoicesOverage: plan?.plan.overage == .invoice, at: time)
-        return Outcome(rating: rating, movements: movements)
+    /// What a correction unwinds, and for an amendment what the corrected call costs: rated by what is published now
+    /// and in force at the call's own time.
+    private func admitCorrection(_ fact: Fact) throws(Rejection) -> (standing: StandingCall, rating: Rating?) {
+        guard let (source, id) = fact.corrects else { preconditionFailure("\(fact.type) corrects nothing") }
+        guard let standing = fact.unwinds else { throw .unknownCall(source: source, id: id) }
+        if let refusal = ledger.refusal(of: standing) { throw refusal }
+        guard case .callAmended(let amended) = fact else { return (standing, nil) }
+        do {
+            let rating = try catalog.rate(amended.call, at: standing.occurredAt, countsCall: standing.isCall)
+            try admit(amended.call, charge: rating.charge)
+            return (standing, rating)
+        } catch {
+            // The call is one member deeper here.
+            let member = error.field.utf8.starts(with: "data.".utf8) ? String(error.field.dropFirst(5)) : error.field
+            throw Rejection(code: error.code, field: "data.call.\(member)", detail: error.detail)
+        }
+    }
+
+    /// Refund, charge again, then what a refund left in an ended lot expires: so that an amendment that changes no
+    /// amount changes no lot.
+    private mutating func correct(_ fact: Fact, at time: Timestamp) throws(Rejection) -> Outcome {
+        let (standing, rating) = try admitCorrection(fact)
+        var refunded: [Ledger.Refunded] = []
+        var outcome = Outcome(movements: ledger.refund(standing, into: &refunded))
+        if let rating, case .callAmended(let amended) = fact {
+            let terms = catalog.rememberTerms(for: amended.call, at: standing.occurredAt)
+            let charged = charge(amended.call, rating: rating, terms: terms, at: standing.occurredAt)
+            outcome.rating = rating
+            outcome.movements += charged.movements
+            outcome.drawn = charged.drawn
+        }
+        outcome.movements += ledger.settle(refunded, at: time)
+        return outcome
     }
 
     private mutating func applyControl(_ event: Event, position: UInt64, at time: Timestamp) -> Outcome {
@@ -98,10 +136,8 @@ public struct Book: Sendable {
             return Outcome(movements: ledger.expire(expired.lot).map { [$0] } ?? [])
         case .lagoWindowClosed, .lagoBatchDelivered, .lagoBatchFailed:
             return Outcome()
-        case .callVoided, .callAmended:
-            preconditionFailure("position \(position): \(event.fact.type) was stored and admission refuses it")
-        case .call, .usage:
-            preconditionFailure("position \(position): calls are charged by apply")
+        case .call, .usage, .callVoided, .callAmended:
+            preconditionFailure("position \(position): \(event.fact.type) is applied with its charge")
         }
     }
 }

@@ -82,7 +82,8 @@ public indirect enum Fact: Hashable, Sendable {
         case .creditsAllocated(let allocation): allocation.org
         case .planAssigned(let assignment): org(of: assignment.owner)
         case .alertDefined(let alert): org(of: alert.owner)
-        case .callVoided, .creditsVoided, .creditsExpired, .planDefined, .pricesPublished, .lagoWindowClosed,
+        case .callVoided(let voided): voided.unwinds?.org
+        case .creditsVoided, .creditsExpired, .planDefined, .pricesPublished, .lagoWindowClosed,
             .lagoBatchDelivered, .lagoBatchFailed:
             nil
         }

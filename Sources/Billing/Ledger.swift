@@ -21,6 +21,13 @@ public struct Ledger: Sendable {
         let pool: Int
         var isChanged = false
     }
+    /// Indexes of accounts; nil for none.
+    struct CallPlaces: Sendable {
+        var org: Int?
+        var user: Int?
+        /// How many accounts there were: a missing one may have been made since.
+        var accounts: Int
+    }
     private struct Ending: Sendable {
         var time: Timestamp
         var lot: Int32
@@ -28,6 +35,8 @@ public struct Ledger: Sendable {
 
     var accounts: [Pool] = []
     var accountIndex: [Owner: Int] = [:]
+    /// Where the accounts of calls of a shape are, found before.
+    private var callPlaces = ShapeMemory<CallPlaces>()
     var lots: [Entry] = []
     private var lotIndex: [Name: Int] = [:]
     var draws: [Draw] = []
@@ -47,6 +56,12 @@ public struct Ledger: Sendable {
     // MARK: - Questions
 
     public func lot(_ id: Name) -> Lot? { lotIndex[id].map { lots[$0].lot } }
+
+    /// A lot's number in this ledger: by order of arrival, from 0.
+    public func number(ofLot id: Name) -> Int? { lotIndex[id] }
+
+    /// Traps on a number that is none.
+    public func lot(number: Int) -> Lot { lots[number].lot }
 
     public func account(_ owner: Owner) -> Account? { accountIndex[owner].map { accounts[$0].sums } }
 
@@ -114,6 +129,20 @@ public struct Ledger: Sendable {
 
     // MARK: - Parts
 
+    /// The accounts that a call may touch, as far as there are any.
+    mutating func places(of call: Call) -> CallPlaces {
+        if let known = callPlaces[call.shape], known.accounts == accounts.count { return known }
+        let places = findPlaces(of: call)
+        callPlaces[call.shape] = places
+        return places
+    }
+
+    func findPlaces(of call: Call) -> CallPlaces {
+        CallPlaces(
+            org: call.org.flatMap { accountIndex[.org($0)] }, user: call.user.flatMap { accountIndex[.user($0)] },
+            accounts: accounts.count)
+    }
+
     /// The index of an owner's account, made when there is none.
     mutating func account(of owner: Owner) -> Int {
         if let index = accountIndex[owner] { return index }
@@ -135,7 +164,8 @@ public struct Ledger: Sendable {
         return index
     }
 
-    private mutating func open(_ index: Int) {
+    /// Puts a lot of which something is left in the ways of charges and endings.
+    mutating func open(_ index: Int) {
         let lot = lots[index].lot
         let pool = lots[index].pool
         let place = Ledger.partition(accounts[pool].open) { !lots[Int($0)].lot.burns(before: lot) }
@@ -195,8 +225,32 @@ public struct Ledger: Sendable {
         touch(draw: index)
     }
 
+    /// What does not add up, with the lot or account named; nil when every credit is accounted for (I6).
+    public var fault: String? {
+        for entry in lots where !entry.lot.isConserved {
+            let lot = entry.lot
+            return "lot \(lot.id): granted \(lot.granted.credits) is not left \(lot.left.credits) + spent "
+                + "\(lot.spent.credits) + expired \(lot.expired.credits) + voided \(lot.voided.credits)"
+        }
+        for pool in accounts {
+            let name = "account of \(pool.sums.owner)"
+            if !pool.sums.isConserved { return "\(name): its sums do not agree: \(pool.sums)" }
+            let left = pool.lots.reduce(Int128(0)) { $0 + Int128(lots[Int($1)].lot.left.nanos) }
+            if left != Int128(pool.sums.left.nanos) {
+                return "\(name): its lots hold \(left) n$, the account says \(pool.sums.left.nanos) n$"
+            }
+            if pool.sums.overage < .zero || pool.sums.invoiced < .zero || pool.sums.held < .zero {
+                return "\(name): negative sums: \(pool.sums)"
+            }
+        }
+        return nil
+    }
+
     mutating func touch(account index: Int) {
         assert(accounts[index].sums.isConserved, "account \(accounts[index].sums) does not add up")
+        assert(
+            accounts[index].open.reduce(Money.zero) { $0 + lots[Int($1)].lot.left } == accounts[index].sums.left,
+            "lots of \(accounts[index].sums.owner) do not hold what is left")
         guard tracksChanges, !accounts[index].isChanged else { return }
         accounts[index].isChanged = true
         changedAccounts.append(index)

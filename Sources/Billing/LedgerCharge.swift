@@ -3,21 +3,27 @@ extension Ledger {
     /// Takes a charge of `time` from whoever pays. What no lot covers is overage, on the org's account unless only the
     /// user's wallet pays. An amount of 0 moves nothing.
     mutating func charge(
-        _ amount: Money, org: Name?, user: Name?, funding: Assignment.Funding, invoicesOverage: Bool,
-        at time: Timestamp
-    ) -> [Movement] {
+        _ amount: Money, org: Name?, user: Name?, places: CallPlaces? = nil, funding: Assignment.Funding,
+        invoicesOverage: Bool, at time: Timestamp
+    ) -> (movements: [Movement], drawn: Money) {
         precondition(amount >= .zero, "charge of \(amount.nanos) n$")
-        if amount == .zero { return [] }
+        if amount == .zero { return ([], .zero) }
         var movements: [Movement] = []
+        var drawn = Money.zero
         guard let payer = Ledger.payer(org: org, user: user, funding: funding) else {
             preconditionFailure("a charge with neither org nor user")
         }
-        let index = account(of: payer)
+        let known: Int? =
+            switch payer {
+            case .org: places?.org
+            case .user: places?.user
+            }
+        let index = known ?? account(of: payer)
         var slices: [Slice] = []
         var wallet: (index: Int, slices: [Slice], amount: Money)?
         let paid: Money
         if case .org = payer {
-            paid = burnPool(amount, account: index, user: user, at: time, into: &slices)
+            paid = burnPool(amount, account: index, user: user, at: time, into: &slices, drawn: &drawn)
             // A wallet that nobody ever granted anything pays nothing, and is not made for that.
             if paid < amount, funding == .orgThenUser, let user, let own = accountIndex[.user(user)] {
                 var walletSlices: [Slice] = []
@@ -47,7 +53,7 @@ extension Ledger {
                     kind: .charge, owner: .user(user), user: user, amount: -wallet.amount,
                     balanceAfter: accounts[wallet.index].sums.balance, slices: wallet.slices))
         }
-        return movements
+        return (movements, drawn)
     }
 
     /// Whose account a charge goes to first, and its overage with it. A service without a user spends its org's pool
@@ -63,7 +69,8 @@ extension Ledger {
 
     /// Draws on an org's pool for one of its users, as far as his allocation and the carve-outs of others let him.
     private mutating func burnPool(
-        _ amount: Money, account index: Int, user: Name?, at time: Timestamp, into slices: inout [Slice]
+        _ amount: Money, account index: Int, user: Name?, at time: Timestamp, into slices: inout [Slice],
+        drawn: inout Money
     ) -> Money {
         // Most pools have no allocations: nothing to look up then.
         if accounts[index].draws.isEmpty { return burn(amount, account: index, at: time, into: &slices) }
@@ -86,6 +93,7 @@ extension Ledger {
             if isCarveOut { release(min(paid, own ?? .zero), draw: draw, account: index, day: day) }
             draws[draw].add(paid.nanos, on: day)
             touch(draw: draw)
+            drawn = paid
         }
         return paid
     }

@@ -10,6 +10,16 @@ public struct Rating: Hashable, Sendable {
         case noCost = 3
         /// The rule prices what was used, and the call does not say what was used.
         case noUsage = 4
+
+        /// "no_list"
+        public var name: String {
+            switch self {
+            case .noList: "no_list"
+            case .noRule: "no_rule"
+            case .noCost: "no_cost"
+            case .noUsage: "no_usage"
+            }
+        }
     }
 
     /// What the owner is charged.
@@ -105,10 +115,26 @@ public struct Outcome: Hashable, Sendable {
     public var rating: Rating?
     /// None for facts that move no money. A charge of 0 makes no movement.
     public var movements: [Movement]
+    /// What a charge among them counts against the user's allocation.
+    public var drawn: Money
 
-    public init(rating: Rating? = nil, movements: [Movement] = []) {
+    public init(rating: Rating? = nil, movements: [Movement] = [], drawn: Money = .zero) {
         self.rating = rating
         self.movements = movements
+        self.drawn = drawn
+    }
+
+    /// What it charged, for a correction that may come; nil when nothing.
+    public var charge: ChargeRecord? {
+        guard rating != nil else { return nil }
+        var record = ChargeRecord(drawn: drawn)
+        for movement in movements where movement.kind == .charge {
+            record.parts.append(
+                ChargeRecord.Part(
+                    owner: movement.owner, slices: movement.slices, overage: movement.overage,
+                    invoiced: movement.invoiced))
+        }
+        return record.parts.isEmpty ? nil : record
     }
 }
 

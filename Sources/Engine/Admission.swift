@@ -25,19 +25,30 @@ struct Admission {
     private var lagoOpen: LagoOpen?
     private var lagoClosedThrough: Timestamp?
     private var group: [Digest: Stored] = [:]
+    let charges: ChargeStore
+    /// By the position of the call's own record.
+    var corrected: [UInt64: Corrected] = [:]
 
-    /// Decides one event. `stored` looks up the log's index; it is asked only for keys that the group does not hold.
-    mutating func decide<Failure: Error>(
-        _ item: Submission.Item, of submission: Submission, now: Timestamp, futureSecondsMax: Int64,
-        stored: (Submission.Item) throws(Failure) -> Stored?
-    ) throws(Failure) -> Decision {
+    init(charges: ChargeStore) {
+        self.charges = charges
+    }
+
+    /// Decides one event. Throws what `history` throws.
+    mutating func decide(
+        _ item: Submission.Item, of submission: Submission, now: Timestamp, futureSecondsMax: Int64, history: History
+    ) throws -> Decision {
         // A confined key must not even learn whether another org's event exists.
-        if let org = submission.confinedTo, let refusal = confinement(of: item.event, to: org) {
-            return .answer(.rejected(refusal))
+        if let org = submission.confinedTo {
+            if let (source, id) = item.event.fact.corrects,
+                try self.org(correctedBy: item.event.fact, history: history) != org
+            {
+                return .answer(.rejected(.unknownCall(source: source, id: id)))
+            }
+            if let refusal = confinement(of: item.event, to: org) { return .answer(.rejected(refusal)) }
         }
         // Order of answers: duplicate, conflict, then rules (design 4).
         var earlier = group[item.keyHash]
-        if earlier == nil { earlier = try stored(item) }
+        if earlier == nil { earlier = try history.stored(item) }
         if let earlier {
             return .answer(
                 earlier.contentHash == item.contentHash
@@ -52,17 +63,26 @@ struct Admission {
                             + "which says \(now.rfc3339)")))
         }
         var event = item.event
-        let reencode = resolveOwner(of: &event, default: submission.subscriptionOwner)
+        var reencode = resolveOwner(of: &event, default: submission.subscriptionOwner)
         if reencode, let org = submission.confinedTo, let refusal = confinement(of: event, to: org) {
             return .answer(.rejected(refusal))
         }
+        if event.fact.corrects != nil {
+            switch try standing(of: event.fact, history: history) {
+            case .standing(let standing): event.fact.unwinds = standing
+            case .refused(let rejection): return .answer(.rejected(rejection))
+            }
+            reencode = true
+        }
         let occurredAt = event.time ?? now
+        let outcome: Outcome
         do {
-            _ = try book.take(event, position: head + 1, at: occurredAt)
+            outcome = try book.take(event, position: head + 1, at: occurredAt)
         } catch {
             return .answer(.rejected(error))
         }
         head += 1
+        noteCharge(of: event.fact, outcome: outcome, position: head)
         noteLagoUsage(event, at: occurredAt, recordedAt: now)
         group[item.keyHash] = Stored(position: head, contentHash: item.contentHash)
         return .append(position: head, event: event, reencode: reencode)
@@ -73,12 +93,18 @@ struct Admission {
         group.removeAll(keepingCapacity: true)
     }
 
+    /// The position of an event of the group.
+    func positionInGroup(source: Name, id: Name) -> UInt64? {
+        group.isEmpty ? nil : group[RecordCodec.keyHash(source: source, id: id)]?.position
+    }
+
     /// Applies an event that is in the log: how recovery comes back to where admission was.
     mutating func follow(
         _ event: Event, position: UInt64, at occurredAt: Timestamp, recordedAt: Timestamp
     ) {
         head = position
-        book.apply(event, position: position, at: occurredAt)
+        let outcome = book.apply(event, position: position, at: occurredAt)
+        noteCharge(of: event.fact, outcome: outcome, position: position)
         noteLagoUsage(event, at: occurredAt, recordedAt: recordedAt)
     }
 
@@ -87,7 +113,14 @@ struct Admission {
         case .call(let call), .usage(let call):
             guard book.catalog.subscription(for: call, at: occurredAt) != nil else { return }
             lagoOpen = LagoOpen(
-                storedSince: lagoOpen?.storedSince ?? recordedAt, latest: max(lagoOpen?.latest ?? occurredAt, occurredAt))
+                storedSince: lagoOpen?.storedSince ?? recordedAt,
+                latest: max(lagoOpen?.latest ?? occurredAt, occurredAt))
+        case .callVoided, .callAmended:
+            // Which subscription the call was told to is the fold's to find; a closing too many seals nothing.
+            guard book.catalog.hasSubscriptions else { return }
+            lagoOpen = LagoOpen(
+                storedSince: lagoOpen?.storedSince ?? recordedAt,
+                latest: max(lagoOpen?.latest ?? occurredAt, occurredAt))
         case .lagoWindowClosed(let closed):
             lagoClosedThrough = closed.through
             // A call of the window that is still running stays open.
@@ -159,6 +192,9 @@ struct Admission {
         case .usage(var call):
             guard resolve(&call) else { return false }
             event.fact = .usage(call)
+        case .callAmended(var amended):
+            guard resolve(&amended.call) else { return false }
+            event.fact = .callAmended(amended)
         default:
             return false
         }
@@ -170,6 +206,12 @@ struct Admission {
         switch event.fact {
         case .call(let call), .usage(let call):
             if call.subscription != nil && call.org == nil && call.user == nil { return nil }
+        case .callAmended(let amended):
+            let call = amended.call
+            if call.subscription != nil && call.org == nil && call.user == nil { return nil }
+        case .callVoided:
+            // Judged by the call that it names.
+            return nil
         default: break
         }
         if event.fact.org == org { return nil }

@@ -181,12 +181,13 @@ public final class LogWriter: @unchecked Sendable {
         var verdicts: [Verdict] = []
         verdicts.reserveCapacity(submission.count)
         let recordedAt = recordingTime()
+        let history = History(stored: lookUp, position: position, record: record)
         for item in submission.items {
             let decision: Admission.Decision
             do {
                 decision = try admission.decide(
                     item, of: submission, now: recordedAt, futureSecondsMax: limits.futureSecondsMax,
-                    stored: lookUp)
+                    history: history)
             } catch {
                 onFatal("the log could not be read while looking for a duplicate: \(error)")
             }
@@ -225,6 +226,24 @@ public final class LogWriter: @unchecked Sendable {
             return Admission.Stored(position: entry.position, contentHash: RecordCodec.contentHash(event))
         }
         return nil
+    }
+
+    /// The durable record with a key: what a correction names.
+    private func position(source: Name, id: Name) throws -> UInt64? {
+        for entry in try index.entries(for: RecordCodec.keyHash(source: source, id: id)) {
+            let event = try log.withRecord(at: entry.position) { try RecordCodec.decode($0).event }
+            if let event, event.source == source, event.id == id { return entry.position }
+        }
+        return nil
+    }
+
+    /// A record of the log or of the group being built.
+    private func record(at position: UInt64) throws -> Record? {
+        if let record = try log.withRecord(at: position, { try RecordCodec.decode($0) }) { return record }
+        guard position > log.highWater, position <= log.highWater + UInt64(group.ends.count) else { return nil }
+        let index = Int(position - log.highWater) - 1
+        let range = (index == 0 ? 0 : group.ends[index - 1])..<group.ends[index]
+        return try group.arena.withUnsafeBytes { try RecordCodec.decode(UnsafeRawBufferPointer(rebasing: $0[range])) }
     }
 
     /// Makes the group durable and answers everyone in it.

@@ -1,6 +1,7 @@
 internal import Billing
 public import EventLog
 internal import Hashing
+internal import Platform
 internal import Records
 
 /// Why a daemon cannot start on a folder.
@@ -8,6 +9,8 @@ public enum RecoveryError: Error, CustomStringConvertible {
     case log(LogError)
     /// A record that this version cannot take: halt, name it, keep the file.
     case record(position: UInt64, reason: String)
+    /// The file for what is kept outside of memory cannot be made.
+    case scratch(String)
     /// The index knows more than the log: the log is an older copy, or lost its tail.
     case logIsOlder(highWater: UInt64, index: UInt64)
 
@@ -15,6 +18,8 @@ public enum RecoveryError: Error, CustomStringConvertible {
         switch self {
         case .log(let error):
             "\(error)"
+        case .scratch(let reason):
+            "no scratch file can be made in the data folder: \(reason). Nothing was changed."
         case .record(let position, let reason):
             "the record at position \(position) cannot be read: \(reason). Nothing was changed. "
                 + "Run `tallystick-replay verify`, and restore the log from a copy."
@@ -34,7 +39,13 @@ extension LogWriter {
     /// Folds the log into an admission state, and gives the index the keys it has not seen: the index is a cache of the
     /// log, so a missing or older one is made good here.
     static func recover(from log: EventLog, index: KeyIndex) throws(RecoveryError) -> Admission {
-        var admission = Admission()
+        let charges: ChargeStore
+        do {
+            charges = try ChargeStore(folder: Folder.parent(of: log.folder))
+        } catch {
+            throw .scratch("\(error)")
+        }
+        var admission = Admission(charges: charges)
         let highWater = log.highWater
         guard index.progress <= highWater else {
             throw .logIsOlder(highWater: highWater, index: index.progress)

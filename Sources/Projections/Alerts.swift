@@ -61,7 +61,7 @@ public struct Alerts: Projection {
     private var corrections = Corrections(table: Alerts.corrections)
     private var days = OwnerDays(table: Alerts.days)
     private var entries: [Name: Entry] = [:]
-    /// Names of the alerts of an owner that have not ended, in byte order.
+    /// Names of the alerts of an owner that have not ended.
     private var watched: [Owner: [Name]] = [:]
     /// Of the last firing.
     private var number: Int64 = 0
@@ -95,12 +95,39 @@ public struct Alerts: Projection {
 
     public mutating func apply(_ record: Record, log: any RecordSource) throws {
         let outcome = try rows.apply(record)
+        switch record.event.fact {
+        case .call(let call), .usage(let call):
+            try take(call, outcome, record)
+        default:
+            try take(outcome, record, log: log)
+        }
+    }
+
+    /// Nearly all records: looks nothing up but the call's shape, unless there are alerts.
+    private mutating func take(_ call: Call, _ outcome: Outcome, _ record: Record) throws {
+        let time = record.occurredAt
+        var isCall = false
+        if case .call = record.event.fact { isCall = true }
+        // Whether the plan counts calls on the owner's own provider key is asked when the sums are.
+        isCall = isCall && Quota.uses(call, plan: nil)
+        guard isCall || !outcome.movements.isEmpty else { return }
+        let places = days.places(of: call, on: time.day)
+        if isCall { days.add(Alerts.count(of: call, 1), to: call, at: places) }
+        for movement in outcome.movements where movement.kind == .charge {
+            days.add(OwnerDays.Sums(charged: -movement.amount.nanos), to: movement.owner, at: places)
+        }
+        if watched.isEmpty { return }
+        var touched: [Owner: Touched] = [:]
+        if isCall { Alerts.touch(call, &touched) }
+        for movement in outcome.movements { touched[movement.owner, default: Touched()].money = true }
+        try judge(touched, at: time, record)
+    }
+
+    private mutating func take(_ outcome: Outcome, _ record: Record, log: any RecordSource) throws {
         var touched: [Owner: Touched] = [:]
         // When what it changes happened: a correction belongs to the time of its call.
         var time = record.occurredAt
         switch record.event.fact {
-        case .call(let call):
-            count(call, 1, on: time.day, &touched)
         case .callVoided(let fact):
             if let old = try corrections.void(fact, at: record.position, log: log) {
                 time = old.occurredAt
@@ -133,31 +160,22 @@ public struct Alerts: Projection {
             default: break
             }
         }
-        if watched.isEmpty || touched.isEmpty { return }
-        var names: [Name] = []
-        for owner in touched.keys { names += watched[owner] ?? [] }
-        // Their order gives firings their numbers.
-        for name in names.sorted() {
-            guard let entry = entries[name], let touched = touched[entry.alert.owner],
-                entry.watchesCalls ? touched.calls : touched.money
-            else { continue }
-            try judge(name, at: time, record)
-        }
+        try judge(touched, at: time, record)
+    }
+
+    private static func count(of call: Call, _ sign: Int64) -> OwnerDays.Sums {
+        call.keySource == .byok ? OwnerDays.Sums(byokCalls: sign) : OwnerDays.Sums(calls: sign)
+    }
+
+    private static func touch(_ call: Call, _ touched: inout [Owner: Touched]) {
+        if let org = call.org { touched[.org(org), default: Touched()].calls = true }
+        if let user = call.user { touched[.user(user), default: Touched()].calls = true }
     }
 
     private mutating func count(_ call: Call, _ sign: Int64, on day: Day, _ touched: inout [Owner: Touched]) {
-        // Whether the plan counts calls on the owner's own provider key is asked when the sums are.
         guard Quota.uses(call, plan: nil) else { return }
-        let isByok = call.keySource == .byok
-        let sums = OwnerDays.Sums(calls: isByok ? 0 : sign, byokCalls: isByok ? sign : 0)
-        if let org = call.org {
-            days.add(sums, to: .org(org), on: day)
-            touched[.org(org), default: Touched()].calls = true
-        }
-        if let user = call.user {
-            days.add(sums, to: .user(user), on: day)
-            touched[.user(user), default: Touched()].calls = true
-        }
+        days.add(Alerts.count(of: call, sign), to: call, at: days.places(of: call, on: day))
+        Alerts.touch(call, &touched)
     }
 
     /// A definition that says what the last one said changes nothing. Any other starts afresh, and is judged at once.
@@ -178,17 +196,31 @@ public struct Alerts: Projection {
 
     private mutating func watch(_ alert: Alert) {
         watched[alert.owner, default: []].append(alert.name)
+        days.watch(alert.owner)
     }
 
     private mutating func unwatch(_ alert: Alert) {
         watched[alert.owner]?.removeAll { $0 == alert.name }
         if watched[alert.owner]?.isEmpty ?? false {
             watched[alert.owner] = nil
-            days.forget(alert.owner)
+            days.unwatch(alert.owner)
         }
     }
 
     // MARK: - Judging
+
+    private mutating func judge(_ touched: [Owner: Touched], at time: Timestamp, _ record: Record) throws {
+        if watched.isEmpty || touched.isEmpty { return }
+        var names: [Name] = []
+        for owner in touched.keys { names += watched[owner] ?? [] }
+        // Their order gives firings their numbers.
+        for name in names.sorted() {
+            guard let entry = entries[name], let touched = touched[entry.alert.owner],
+                entry.watchesCalls ? touched.calls : touched.money
+            else { continue }
+            try judge(name, at: time, record)
+        }
+    }
 
     private mutating func judge(_ name: Name, at time: Timestamp, _ record: Record) throws {
         guard let entry = entries[name] else { preconditionFailure("no alert \(name)") }
@@ -275,6 +307,10 @@ public struct Alerts: Projection {
 
     // MARK: - Rows
 
+    public func check(at position: UInt64) throws {
+        try rows.check(at: position)
+    }
+
     public mutating func flush(into sink: any RowSink) throws {
         for name in changed.sorted() {
             guard let entry = entries[name] else { preconditionFailure("no alert \(name)") }
@@ -294,9 +330,10 @@ public struct Alerts: Projection {
             }
         }
         changedWindows.removeAll(keepingCapacity: true)
-        for firing in pending {
-            let cells = AlertColumns.cells(firing)
-            try sink.append(cells.values, key: cells.key, to: Alerts.firings)
+        let firings = pending
+        try sink.append(firings.count, to: Alerts.firings) { index, cells in
+            let (key, values) = AlertColumns.cells(firings[index])
+            for cell in key + values { cells.append(cell) }
         }
         pending.removeAll(keepingCapacity: true)
         try days.flush(into: sink)

@@ -2,8 +2,8 @@ public import Billing
 internal import Platform
 internal import Records
 
-/// Balances as they were: a book folded again from the log, up to a position or a time. Exact, and as slow as the log is
-/// long; on a thread of its own, so that no other question waits for it.
+/// Balances as they were: a book folded again from the log, up to a position or a time. Exact, and as slow as the log
+/// is long; on a thread of its own, so that no other question waits for it.
 public actor AsOf {
     /// Up to where the log counts.
     public enum Moment: Hashable, Sendable {

@@ -64,6 +64,12 @@ struct BookRows {
                     amount: BookRows.money(row, 3)))
         }
         book = Book(catalog: controls.catalog, ledger: Ledger(restoring: state, tracksChanges: true))
+        controls.catalog = Catalog()
+    }
+
+    /// The catalog as it was when the record at `position` was folded.
+    func catalog(at position: UInt64, log: any RecordSource) throws -> Catalog {
+        try controls.catalog(at: position, current: book.catalog, log: log)
     }
 
     /// What the record does to the book. Throws what admission would have refused: the log holds no such record unless
@@ -73,8 +79,7 @@ struct BookRows {
             switch record.event.fact {
             case .planDefined, .planAssigned, .pricesPublished:
                 try book.admit(record.event, at: record.occurredAt)
-                controls.apply(record)
-                book.catalog = controls.catalog
+                controls.apply(record, to: &book.catalog)
                 return Outcome()
             default:
                 return try book.take(record.event, position: record.position, at: record.occurredAt)
@@ -86,24 +91,42 @@ struct BookRows {
         }
     }
 
+    /// Throws when some credit is not accounted for, with the lot or account named (I6).
+    func check(at position: UInt64) throws(RecordFault) {
+        if let fault = book.ledger.fault {
+            throw RecordFault(position: position, reason: "credits are not conserved: \(fault)")
+        }
+    }
+
     mutating func flush(into sink: any RowSink) throws {
         let changes = book.ledger.takeChanges()
-        for account in changes.accounts {
-            try sink.put(
-                [
-                    .integer(account.granted.nanos), .integer(account.adjusted.nanos), .integer(account.spent.nanos),
-                    .integer(account.invoiced.nanos), .integer(account.expired.nanos), .integer(account.voided.nanos),
-                    .integer(account.overage.nanos), .integer(account.left.nanos), .integer(account.held.nanos),
-                ], key: BookRows.cells(account.owner), in: tables.accounts)
+        try sink.put(changes.accounts.count, in: tables.accounts) { index, cells in
+            let account = changes.accounts[index]
+            BookRows.fill(&cells, account.owner)
+            cells.integer(account.granted.nanos)
+            cells.integer(account.adjusted.nanos)
+            cells.integer(account.spent.nanos)
+            cells.integer(account.invoiced.nanos)
+            cells.integer(account.expired.nanos)
+            cells.integer(account.voided.nanos)
+            cells.integer(account.overage.nanos)
+            cells.integer(account.left.nanos)
+            cells.integer(account.held.nanos)
         }
-        for lot in changes.lots {
-            try sink.put(
-                BookRows.cells(lot.owner) + [
-                    .integer(Int64(lot.category.rawValue)), .integer(Int64(lot.priority)),
-                    .integer(lot.effectiveAt.microseconds), lot.expiresAt.map { .integer($0.microseconds) } ?? .null,
-                    .integer(Int64(lot.position)), .integer(lot.granted.nanos), .integer(lot.left.nanos),
-                    .integer(lot.spent.nanos), .integer(lot.expired.nanos), .integer(lot.voided.nanos),
-                ], key: [.text(lot.id.text)], in: tables.lots)
+        try sink.put(changes.lots.count, in: tables.lots) { index, cells in
+            let lot = changes.lots[index]
+            cells.text(lot.id.text)
+            BookRows.fill(&cells, lot.owner)
+            cells.integer(Int64(lot.category.rawValue))
+            cells.integer(Int64(lot.priority))
+            cells.integer(lot.effectiveAt.microseconds)
+            if let expiresAt = lot.expiresAt { cells.integer(expiresAt.microseconds) } else { cells.null() }
+            cells.integer(Int64(lot.position))
+            cells.integer(lot.granted.nanos)
+            cells.integer(lot.left.nanos)
+            cells.integer(lot.spent.nanos)
+            cells.integer(lot.expired.nanos)
+            cells.integer(lot.voided.nanos)
         }
         for item in changes.allocations {
             let allocation = item.allocation
@@ -113,19 +136,21 @@ struct BookRows {
                     .integer(Int64(allocation.period.rawValue)), .integer(Int64(item.position)),
                 ], key: [.text(allocation.org.text), .text(allocation.user.text)], in: tables.allocations)
         }
-        for drawn in changes.drawn {
-            try sink.put(
-                [.integer(drawn.amount.nanos)],
-                key: [.text(drawn.org.text), .text(drawn.user.text), .integer(Int64(drawn.day.number))],
-                in: tables.drawn)
+        try sink.put(changes.drawn.count, in: tables.drawn) { index, cells in
+            let drawn = changes.drawn[index]
+            cells.text(drawn.org.text)
+            cells.text(drawn.user.text)
+            cells.integer(Int64(drawn.day.number))
+            cells.integer(drawn.amount.nanos)
         }
         try controls.flush(into: sink)
     }
 
     // MARK: - Rows to values
 
-    static func cells(_ owner: Owner) -> [Value] {
-        [.integer(Calls.number(of: owner)), .text(owner.name.text)]
+    private static func fill(_ cells: inout RowCells, _ owner: Owner) {
+        cells.integer(Calls.number(of: owner))
+        cells.text(owner.name.text)
     }
 
     /// Names were checked before they were stored.

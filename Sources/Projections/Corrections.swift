@@ -36,7 +36,7 @@ struct Corrections {
 
     /// The version that a void unwinds; nil when the call is voided already.
     mutating func void(_ fact: CallVoided, at position: UInt64, log: any RecordSource) throws -> Version? {
-        let original = try original(source: fact.source, id: fact.id, before: position, log: log)
+        let original = try original(of: .callVoided(fact), before: position, log: log)
         let version = try standing(original, log: log)
         stand(0, for: original.position)
         return version
@@ -46,7 +46,7 @@ struct Corrections {
     mutating func amend(
         _ fact: CallAmended, at position: UInt64, log: any RecordSource
     ) throws -> (old: Version?, new: Version) {
-        let original = try original(source: fact.source, id: fact.id, before: position, log: log)
+        let original = try original(of: .callAmended(fact), before: position, log: log)
         let old = try standing(original, log: log)
         stand(position, for: original.position)
         let new = Version(
@@ -66,10 +66,12 @@ struct Corrections {
         changed.insert(call)
     }
 
-    private func original(
-        source: Name, id: Name, before position: UInt64, log: any RecordSource
-    ) throws -> Version {
-        guard let found = try log.position(source: source, id: id, before: position),
+    /// The record says which it is; one that admission did not write is looked for.
+    private func original(of fact: Fact, before position: UInt64, log: any RecordSource) throws -> Version {
+        guard let (source, id) = fact.corrects else { preconditionFailure("\(fact.type) corrects nothing") }
+        guard
+            let found = try fact.unwinds?.original ?? log.position(source: source, id: id, before: position),
+            found < position,
             let record = try log.record(at: found), let version = Version(record)
         else {
             throw RecordFault(position: position, reason: "corrects a call that is not in the log: \(source) \(id)")

@@ -29,7 +29,7 @@ public struct Credits: Projection {
         var model: UInt32
         var isUser: Bool
         var kind: Movement.Kind
-        var seq: UInt8
+        var seq: UInt32
         var position: UInt64
         var at: Timestamp
         var amount: Money
@@ -37,6 +37,22 @@ public struct Credits: Projection {
         var overage: Money
         var invoiced: Money
         var slices: [Slice]
+
+        func fill(_ cells: inout RowCells, names: borrowing NamePool) {
+            cells.integer(isUser ? 1 : 0)
+            cells.name(owner, of: names)
+            cells.integer(Int64(position))
+            cells.integer(Int64(seq))
+            cells.integer(at.microseconds)
+            cells.integer(Int64(kind.rawValue))
+            cells.integer(amount.nanos)
+            cells.integer(balanceAfter.nanos)
+            cells.name(user, of: names)
+            cells.name(model, of: names)
+            cells.integer(overage.nanos)
+            cells.integer(invoiced.nanos)
+            SliceText.write(slices, to: &cells)
+        }
     }
     private struct Spender: Hashable {
         var org: UInt32
@@ -50,7 +66,7 @@ public struct Credits: Projection {
     private var rows = BookRows(tables: Credits.book)
     private var names = NamePool()
     private var pending: [Pending] = []
-    private var spent: [Spender: Spent] = [:]
+    private var spent = Gathered<Spender, Spent>()
 
     public init() {}
 
@@ -61,17 +77,17 @@ public struct Credits: Projection {
     public mutating func apply(_ record: Record, log: any RecordSource) throws {
         let outcome = try rows.apply(record)
         if outcome.movements.isEmpty { return }
-        var model: UInt32 = 0
-        switch record.event.fact {
-        case .call(let call), .usage(let call): model = names.number(of: call.model)
-        default: break
-        }
-        var seq: UInt8 = 0
+        let call = callNames(record)
+        let (chargedModel, refundedModel) = try models(record, call: call, log: log)
+        var seq: UInt32 = 0
         for movement in outcome.movements {
-            let owner = names.number(of: movement.owner.name)
-            let user = names.number(of: movement.user)
             var isUser = false
             if case .user = movement.owner { isUser = true }
+            // A call is charged to its own org or user.
+            let charged = movement.kind == .charge ? call : nil
+            let owner = charged.map { isUser ? $0.user : $0.org } ?? names.number(of: movement.owner.name)
+            let user = charged?.user ?? names.number(of: movement.user)
+            let model = movement.kind == .charge ? chargedModel : movement.kind == .refund ? refundedModel : 0
             pending.append(
                 Pending(
                     owner: owner, user: user, model: model, isUser: isUser, kind: movement.kind, seq: seq,
@@ -79,61 +95,94 @@ public struct Credits: Projection {
                     balanceAfter: movement.balanceAfter, overage: movement.overage, invoiced: movement.invoiced,
                     slices: movement.slices))
             seq += 1
-            guard !isUser, user != 0, movement.kind == .charge else { continue }
+            guard !isUser, user != 0, movement.kind == .charge || movement.kind == .refund else { continue }
             // Sums of parts of the account's own sums, which admission keeps within 64 bits.
-            spent[Spender(org: owner, user: user), default: Spent()].charged -= movement.amount.nanos
-            if movement.overage > .zero {
-                spent[Spender(org: owner, user: user), default: Spent()].overage += movement.overage.nanos
-            }
+            let place = spent.place(of: Spender(org: owner, user: user), new: Spent())
+            spent[place].charged -= movement.amount.nanos
+            if movement.overage != .zero { spent[place].overage += movement.overage.nanos }
         }
     }
 
-    public mutating func flush(into sink: any RowSink) throws {
-        // An owner's movements one after the other: neighbours in the table's B-tree.
-        var byOwner: [[Int32]] = []
-        for index in pending.indices {
-            let place = Int(pending[index].owner) * 2 + (pending[index].isUser ? 1 : 0)
-            while byOwner.count <= place { byOwner.append([]) }
-            byOwner[place].append(Int32(index))
+    /// Of a call that is charged; nil for anything else.
+    private mutating func callNames(_ record: Record) -> CallNames? {
+        switch record.event.fact {
+        case .call(let call), .usage(let call): names.numbers(of: call)
+        default: nil
         }
-        for places in byOwner {
-            for place in places {
-                let item = pending[Int(place)]
-                try sink.append(
-                    [
-                        .integer(item.at.microseconds), .integer(Int64(item.kind.rawValue)),
-                        .integer(item.amount.nanos), .integer(item.balanceAfter.nanos), names.cell(item.user),
-                        names.cell(item.model), .integer(item.overage.nanos), .integer(item.invoiced.nanos),
-                        .text(SliceText.write(item.slices)),
-                    ],
-                    key: [
-                        .integer(item.isUser ? 1 : 0), names.cell(item.owner), .integer(Int64(item.position)),
-                        .integer(Int64(item.seq)),
-                    ], to: Credits.movements)
+    }
+
+    /// Of what a record charges, and of what it gives back.
+    private mutating func models(
+        _ record: Record, call: CallNames?, log: any RecordSource
+    ) throws -> (charged: UInt32, refunded: UInt32) {
+        if let call { return (call.model, 0) }
+        switch record.event.fact {
+        case .callVoided(let voided):
+            return (0, names.number(of: try voided.unwinds.map { try $0.call(in: log) }?.model))
+        case .callAmended(let amended):
+            let old = try amended.unwinds.map { try $0.call(in: log) }
+            return (names.number(of: amended.call.model), names.number(of: old?.model))
+        default:
+            return (0, 0)
+        }
+    }
+
+    public func check(at position: UInt64) throws { try rows.check(at: position) }
+
+    public mutating func flush(into sink: any RowSink) throws {
+        let order = orderByOwner()
+        let names = names
+        try pending.withUnsafeBufferPointer { pending in
+            try sink.append(order.count, to: Credits.movements) { index, cells in
+                pending[order[index]].fill(&cells, names: names)
             }
         }
         pending.removeAll(keepingCapacity: true)
-        try sink.add(
-            spent.map { key, sums in
-                SumRow(key: [names.cell(key.org), names.cell(key.user)], sums: [sums.charged, sums.overage])
-            }, to: Credits.spending)
-        spent.removeAll(keepingCapacity: true)
-        names.trim()
+        let spenders = spent.rows
+        try sink.add(spenders.count, to: Credits.spending) { index, cells in
+            cells.name(spenders[index].key.org, of: names)
+            cells.name(spenders[index].key.user, of: names)
+            cells.integer(spenders[index].sums.charged)
+            cells.integer(spenders[index].sums.overage)
+        }
+        spent.removeAll()
+        self.names.trim()
         try rows.flush(into: sink)
+    }
+
+    /// Indexes of `pending`, an owner's movements one after the other: neighbours in the table's B-tree.
+    private func orderByOwner() -> [Int] {
+        func place(_ item: Pending) -> Int { Int(item.owner) * 2 + (item.isUser ? 1 : 0) }
+        var starts: [Int] = []
+        for index in pending.indices {
+            let place = place(pending[index])
+            while starts.count <= place + 1 { starts.append(0) }
+            starts[place + 1] += 1
+        }
+        for place in starts.indices.dropFirst() { starts[place] += starts[place - 1] }
+        var order = [Int](repeating: 0, count: pending.count)
+        for index in pending.indices {
+            let place = place(pending[index])
+            order[starts[place]] = index
+            starts[place] += 1
+        }
+        return order
     }
 }
 
 /// Slices as text: "amount lot" a line. Names hold no control characters, so a line feed ends one.
 enum SliceText {
-    static func write(_ slices: [Slice]) -> String {
-        var text = ""
+    static func write(_ slices: [Slice], to cells: inout RowCells) {
+        cells.beginText()
+        var isFirst = true
         for slice in slices {
-            if !text.isEmpty { text += "\n" }
-            text += String(slice.amount.nanos)
-            text += " "
-            text += slice.lot.text
+            if !isFirst { cells.piece(byte: 0x0A) }
+            isFirst = false
+            cells.piece(decimal: slice.amount.nanos)
+            cells.piece(byte: 0x20)
+            cells.piece(slice.lot.text)
         }
-        return text
+        cells.endText()
     }
 
     /// Traps on what `write` never made.

@@ -40,13 +40,7 @@ public struct Lago: Projection {
 
     private var rows = BookRows(tables: Lago.book)
     private var windowSeconds = Lago.windowSecondsDefault
-    private var open: [LagoLineKey: OpenLine] = [:]
-
-    private struct OpenLine {
-        var sums: LagoSums
-        /// Since the last flush: then its key is in `changed`.
-        var isChanged: Bool
-    }
+    private var open = LagoOpenLines()
 
     // Since the last flush.
     private var changed: [LagoLineKey] = []
@@ -62,7 +56,7 @@ public struct Lago: Projection {
         try rows.load(from: database, log: log)
         try database.rows(Lago.openLines.scanSQL) { row in
             let sums = LagoColumns.sums(row, LagoColumns.key.count)
-            open[LagoColumns.key(row, 0)] = OpenLine(sums: sums, isChanged: false)
+            open[LagoColumns.key(row, 0)] = LagoOpenLine(sums: sums, isChanged: false)
         }
         windowSeconds = try database.integer("SELECT seconds FROM windows") ?? Lago.windowSecondsDefault
     }
@@ -75,6 +69,15 @@ public struct Lago: Projection {
             try add(call, isCall: true, outcome: outcome, record: record)
         case .usage(let call):
             try add(call, isCall: false, outcome: outcome, record: record)
+        case .callVoided(let voided):
+            if let standing = voided.unwinds { try unwind(standing, record: record, log: log) }
+        case .callAmended(let amended):
+            guard let standing = amended.unwinds else { break }
+            try unwind(standing, record: record, log: log)
+            let usage = LineUsage(
+                call: amended.call, isCall: standing.isCall, at: standing.occurredAt,
+                charge: outcome.rating?.charge ?? .zero, invoiced: outcome.charge?.invoiced ?? .zero)
+            try add(usage, sign: 1, catalog: rows.book.catalog, position: record.position)
         case .lagoWindowClosed(let closed):
             close(closed, position: record.position)
         case .lagoBatchDelivered(let delivery):
@@ -87,29 +90,47 @@ public struct Lago: Projection {
     }
 
     private mutating func add(_ call: Call, isCall: Bool, outcome: Outcome, record: Record) throws {
-        let time = record.occurredAt
-        guard let subscription = rows.book.catalog.subscription(for: call, at: time) else { return }
-        let charge = outcome.rating?.charge ?? .zero
-        // A failure that used nothing is no usage: no line for it alone.
-        guard charge > .zero || call.hasUsage || (isCall && Quota.uses(call, plan: nil)) else { return }
         var invoiced = Money.zero
         for movement in outcome.movements { invoiced += movement.invoiced }
-        let key = LagoLineKey(
-            subscription: subscription, windowStart: LagoLineKey.windowStart(of: time, seconds: windowSeconds),
-            windowSeconds: windowSeconds, provider: call.provider, model: call.model, operation: call.operation)
-        let update = Lago.update(&open[key], at: time, position: record.position) { sums in
-            sums.add(call, isCall: isCall, charge: charge, invoiced: invoiced, at: time, position: record.position)
+        let usage = LineUsage(
+            call: call, isCall: isCall, at: record.occurredAt, charge: outcome.rating?.charge ?? .zero,
+            invoiced: invoiced)
+        try add(usage, sign: 1, catalog: rows.book.catalog, position: record.position)
+    }
+
+    /// Takes a call out of the line it is in while that is open; from a sealed one, into a new line with the
+    /// difference. It went to the subscription of its own time's catalog, whatever was assigned since.
+    private mutating func unwind(_ standing: StandingCall, record: Record, log: any RecordSource) throws {
+        let usage = LineUsage(
+            call: try standing.call(in: log), isCall: standing.isCall, at: standing.occurredAt,
+            charge: standing.charge.total, invoiced: standing.charge.invoiced)
+        let catalog = try rows.catalog(at: standing.position, log: log)
+        try add(usage, sign: -1, catalog: catalog, position: record.position)
+    }
+
+    private mutating func add(_ usage: LineUsage, sign: Int64, catalog: Catalog, position: UInt64) throws {
+        let call = usage.call
+        guard usage.isAny, let subscription = catalog.subscription(for: call, at: usage.at) else { return }
+        let place = open.place(of: call, at: usage.at, subscription: subscription, windowSeconds: windowSeconds)
+        let update = Lago.update(&open[place], at: usage.at, position: position) { sums in
+            sums.add(usage, sign: sign, position: position)
         }
         guard let isFirstChange = update else { throw SumOverflow(table: Lago.openLines.name) }
-        if isFirstChange { changed.append(key) }
+        if isFirstChange { changed.append(open.key(at: place)) }
+        // A call that was taken back before its line was sealed leaves nothing to tell.
+        if sign < 0, open[place]?.sums.isZero == true {
+            let key = open.key(at: place)
+            open[key] = nil
+            removed.insert(key)
+        }
     }
 
     /// Changes a line in its place, made when there is none. Nil when a sum does not fit; else whether it is the first
     /// change since the last flush.
     private static func update(
-        _ line: inout OpenLine?, at time: Timestamp, position: UInt64, _ body: (inout LagoSums) -> Bool
+        _ line: inout LagoOpenLine?, at time: Timestamp, position: UInt64, _ body: (inout LagoSums) -> Bool
     ) -> Bool? {
-        var changed = line ?? OpenLine(sums: LagoSums(at: time, position: position), isChanged: false)
+        var changed = line ?? LagoOpenLine(sums: LagoSums(at: time, position: position), isChanged: false)
         let isFirstChange = !changed.isChanged
         changed.isChanged = true
         guard body(&changed.sums) else { return nil }
@@ -124,13 +145,13 @@ public struct Lago: Projection {
             isWindowChanged = true
         }
         let through = closed.through.microseconds
-        let ended = open.filter { $0.key.windowEnd * Timestamp.microsecondsPerSecond <= through }
+        let ended = open.sums { $0.windowEnd * Timestamp.microsecondsPerSecond <= through }
         if ended.isEmpty { return }
         for key in ended.keys {
             open[key] = nil
             removed.insert(key)
         }
-        sealed.append(LagoSealed(ended.mapValues(\.sums), closedBy: position))
+        sealed.append(LagoSealed(ended, closedBy: position))
     }
 
     private mutating func deliver(_ delivery: LagoDelivery, state: LagoBatch.State, position: UInt64) {
@@ -139,22 +160,34 @@ public struct Lago: Projection {
         deliveries.append(Delivery(batch: batch, state: state, detail: delivery.detail, position: position))
     }
 
+    public func check(at position: UInt64) throws { try rows.check(at: position) }
+
     public mutating func flush(into sink: any RowSink) throws {
         // A line sealed and opened anew since the last flush is in both: first out, then in.
         for key in removed { try sink.remove(key: LagoColumns.cells(key), from: Lago.openLines) }
         removed.removeAll(keepingCapacity: true)
+        // Not one sealed since it changed, nor one that is here twice since it was sealed and opened anew.
+        var lines: [(key: LagoLineKey, sums: LagoSums)] = []
+        lines.reserveCapacity(changed.count)
         for key in changed {
-            // Sealed since it changed, or written already when it was sealed and opened anew.
             guard let line = open[key], line.isChanged else { continue }
-            open[key]?.isChanged = false
-            try sink.put(LagoColumns.cells(line.sums), key: LagoColumns.cells(key), in: Lago.openLines)
+            open.settle(key)
+            lines.append((key, line.sums))
+        }
+        try sink.put(lines.count, in: Lago.openLines) { index, cells in
+            LagoColumns.fill(&cells, lines[index].key)
+            LagoColumns.fill(&cells, lines[index].sums)
         }
         changed.removeAll(keepingCapacity: true)
         for sealed in sealed {
-            for line in sealed.lines {
-                try sink.append(
-                    [.integer(line.batch)] + LagoColumns.cells(line.key) + LagoColumns.cells(line.sums),
-                    key: [.integer(Int64(line.position)), .integer(line.number)], to: Lago.lines)
+            let lines = sealed.lines
+            try sink.append(lines.count, to: Lago.lines) { index, cells in
+                let line = lines[index]
+                cells.integer(Int64(line.position))
+                cells.integer(line.number)
+                cells.integer(line.batch)
+                LagoColumns.fill(&cells, line.key)
+                LagoColumns.fill(&cells, line.sums)
             }
             for batch in sealed.batches {
                 try sink.put(LagoColumns.cells(batch), key: LagoColumns.cells(batch.id), in: Lago.batches)

@@ -2,10 +2,11 @@ public import Billing
 
 /// The body for Lago's `POST /api/v1/events/batch`: a pure function of sealed lines, so the same bytes every time.
 ///
-/// Each line gives an `llm_usage` event (transaction id: the line's id and the microsecond at which its window was closed,
-/// so that the lines of another log never meet it in one Lago), and where something is due an `llm_overage` event (the
-/// same and "-overage"), whose `precise_total_amount_cents` a dynamic charge takes as it is. Its `units` are
-/// the credits due: over zero, since Lago makes an amount of no units nothing.
+/// Each line gives an `llm_usage` event (transaction id: the line's id and the microsecond at which its window was
+/// closed, so that the lines of another log never meet it in one Lago), and where something is due an `llm_overage`
+/// event (the same and "-overage"), whose `precise_total_amount_cents` a dynamic charge takes as it is. Its `units` are
+/// the credits due: over zero, since Lago makes an amount of no units nothing. Counts and credits of a
+/// line that takes calls back are negative; a negative amount due makes no event (`LagoSums.creditDue`).
 public enum LagoBatchBody {
     public static func bytes(_ lines: [LagoLine], batch: LagoBatchID, closedAt: Timestamp) -> [UInt8] {
         var text = "{\"events\":["
@@ -36,8 +37,8 @@ public enum LagoBatchBody {
         // Other units only where there are any.
         for (name, count) in [
             ("images", sums.images), ("characters", sums.characters), ("searches", sums.searches),
-        ] where count > 0 { text += ",\"\(name)\":\(count)" }
-        if sums.audioMicros > 0 {
+        ] where count != 0 { text += ",\"\(name)\":\(count)" }
+        if sums.audioMicros != 0 {
             text += ",\"audio_seconds\":\(Decimal(mantissa: sums.audioMicros, scale: 6).text)"
         }
         text += ",\"credits\":\"\(sums.charge.credits)\""

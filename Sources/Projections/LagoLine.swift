@@ -1,4 +1,5 @@
 public import Billing
+internal import Records
 
 /// What is gathered into one line: usage of a subscription, by provider, model and operation, in one window.
 public struct LagoLineKey: Hashable, Sendable {
@@ -58,7 +59,8 @@ public struct LagoSums: Hashable, Sendable {
     public var characters: Int64 = 0
     public var searches: Int64 = 0
     public var charge: Money = .zero
-    /// Part of the charge that is due: overage under a plan that invoices it.
+    /// Part of the charge that is due: overage under a plan that invoices it. Negative in a line that takes back more
+    /// than it adds.
     public var invoiced: Money = .zero
     /// The latest call's own time: inside the window.
     public var lastAt: Timestamp
@@ -71,17 +73,15 @@ public struct LagoSums: Hashable, Sendable {
         lastPosition = position
     }
 
-    /// Adds one call. False when a sum does not fit in 64 bits.
-    mutating func add(
-        _ call: Call, isCall: Bool, charge: Money, invoiced: Money, at time: Timestamp, position: UInt64
-    ) -> Bool {
+    /// Adds one call, or with a sign of -1 takes it out. False when a sum does not fit in 64 bits.
+    mutating func add(_ usage: LineUsage, sign: Int64, position: UInt64) -> Bool {
         var fits = true
         func add(_ amount: Int64?, to sum: inout Int64) {
-            let (total, overflow) = sum.addingReportingOverflow(amount ?? 0)
+            let (total, overflow) = sum.addingReportingOverflow((amount ?? 0) * sign)
             if overflow { fits = false } else { sum = total }
         }
-        add(isCall && Quota.uses(call, plan: nil) ? 1 : 0, to: &calls)
-        if let usage = call.usage {
+        add(usage.isCall && Quota.uses(usage.call, plan: nil) ? 1 : 0, to: &calls)
+        if let usage = usage.call.usage {
             add(usage.inputTokens, to: &inputTokens)
             add(usage.outputTokens, to: &outputTokens)
             add(usage.cacheReadTokens, to: &cacheReadTokens)
@@ -92,15 +92,54 @@ public struct LagoSums: Hashable, Sendable {
             add(usage.characters, to: &characters)
             add(usage.searches, to: &searches)
         }
-        add(charge.nanos, to: &self.charge.nanos)
-        add(invoiced.nanos, to: &self.invoiced.nanos)
-        lastAt = max(lastAt, time)
+        add(usage.charge.nanos, to: &charge.nanos)
+        add(usage.invoiced.nanos, to: &invoiced.nanos)
+        lastAt = max(lastAt, usage.at)
         lastPosition = position
         return fits
     }
 
+    /// Whether there is nothing to tell of the line.
+    var isZero: Bool {
+        let sums = [
+            calls, inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens, reasoningTokens, images, audioMicros,
+            characters, searches, charge.nanos, invoiced.nanos,
+        ]
+        return sums.allSatisfy { $0 == 0 }
+    }
+
+    /// What Lago is to be told is due: never negative, since no event of Lago's takes an amount back.
+    public var due: Money { max(.zero, invoiced) }
+    /// What was due before and is not any more: for a credit note, which is not usage.
+    public var creditDue: Money { max(.zero, -invoiced) }
+
     /// How many Lago events a line of these sums gives.
     var eventCount: Int { invoiced > .zero ? 2 : 1 }
+}
+
+/// What one version of a call adds to a line.
+struct LineUsage {
+    var call: Call
+    /// False for `llm.usage`.
+    var isCall: Bool
+    /// The call's own time.
+    var at: Timestamp
+    var charge: Money
+    var invoiced: Money
+
+    /// A failure that used nothing is no usage: no line for it alone.
+    var isAny: Bool { charge > .zero || call.hasUsage || (isCall && Quota.uses(call, plan: nil)) }
+}
+
+extension StandingCall {
+    /// What the record of this version states.
+    func call(in log: any RecordSource) throws -> Call {
+        switch try log.record(at: position)?.event.fact {
+        case .call(let call), .usage(let call): return call
+        case .callAmended(let amended): return amended.call
+        default: throw RecordFault(position: position, reason: "states no call, and a correction unwinds it")
+        }
+    }
 }
 
 /// A sealed line. It never changes.

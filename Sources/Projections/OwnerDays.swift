@@ -16,9 +16,31 @@ struct OwnerDays {
         }
     }
 
+    private struct Key: Hashable {
+        var isUser: Bool
+        /// In the pool of names.
+        var owner: UInt32
+        var day: Day
+    }
+
+    /// The rows of a call's owners on a day, until the next flush; -1 for no such owner.
+    struct Places {
+        fileprivate var flushes: UInt64
+        fileprivate var day: Day
+        fileprivate var org: Int32 = -1
+        fileprivate var user: Int32 = -1
+    }
+
     private struct Window {
         var days: Range<Day>
         var sums: Sums
+    }
+
+    /// An owner that alerts look at.
+    private struct Watch {
+        /// Since the last flush.
+        var recent: [Day: Sums] = [:]
+        var windows: [Window] = []
     }
 
     /// Windows remembered of one owner: days, weeks and months of now, and some of late events.
@@ -33,11 +55,14 @@ struct OwnerDays {
 
     private let table: Table
     private var database: Database?
+    private var names = NamePool()
     /// Since the last flush.
-    private var pending: [Owner: [Day: Sums]] = [:]
+    private var pending = Gathered<Key, Sums>()
+    private var lastPlaces = ShapeMemory<Places>()
+    private var flushes: UInt64 = 0
     /// Before the last flush, without a file only.
     private var earlier: [Owner: [Day: Sums]] = [:]
-    private var windows: [Owner: [Window]] = [:]
+    private var watches: [Owner: Watch] = [:]
 
     init(table: Table) {
         self.table = table
@@ -48,17 +73,87 @@ struct OwnerDays {
         self.database = database
     }
 
+    // MARK: - Adding
+
+    /// The rows of a call's org and user.
+    mutating func places(of call: Call, on day: Day) -> Places {
+        if let known = lastPlaces[call.shape], known.flushes == flushes, known.day == day { return known }
+        let numbers = names.numbers(of: call)
+        var places = Places(flushes: flushes, day: day)
+        if numbers.org != 0 { places.org = place(Key(isUser: false, owner: numbers.org, day: day)) }
+        if numbers.user != 0 { places.user = place(Key(isUser: true, owner: numbers.user, day: day)) }
+        lastPlaces[call.shape] = places
+        return places
+    }
+
+    private mutating func place(_ key: Key) -> Int32 {
+        Int32(pending.place(of: key, new: Sums()))
+    }
+
+    /// Adds to the owners of a call alike.
+    mutating func add(_ sums: Sums, to call: Call, at places: Places) {
+        if places.org >= 0 { pending[Int(places.org)] += sums }
+        if places.user >= 0 { pending[Int(places.user)] += sums }
+        if watches.isEmpty { return }
+        if let org = call.org { note(sums, .org(org), places.day) }
+        if let user = call.user { note(sums, .user(user), places.day) }
+    }
+
+    /// Adds to one of the owners of a call.
+    mutating func add(_ sums: Sums, to owner: Owner, at places: Places) {
+        let place =
+            switch owner {
+            case .org: places.org
+            case .user: places.user
+            }
+        precondition(place >= 0, "\(owner.name) is no owner of its call")
+        pending[Int(place)] += sums
+        if !watches.isEmpty { note(sums, owner, places.day) }
+    }
+
+    /// Adds to any owner.
     mutating func add(_ sums: Sums, to owner: Owner, on day: Day) {
-        pending[owner, default: [:]][day, default: Sums()] += sums
-        guard !windows.isEmpty, let known = windows[owner] else { return }
-        for index in known.indices where known[index].days.contains(day) {
-            windows[owner]?[index].sums += sums
+        var isUser = false
+        if case .user = owner { isUser = true }
+        let number = names.number(of: owner.name)
+        pending[Int(place(Key(isUser: isUser, owner: number, day: day)))] += sums
+        if !watches.isEmpty { note(sums, owner, day) }
+    }
+
+    private mutating func note(_ sums: Sums, _ owner: Owner, _ day: Day) {
+        guard let windows = watches[owner]?.windows else { return }
+        watches[owner]?.recent[day, default: Sums()] += sums
+        for index in windows.indices where windows[index].days.contains(day) {
+            watches[owner]?.windows[index].sums += sums
         }
     }
 
-    /// All of an owner on some days, every record so far included.
+    // MARK: - Asking
+
+    /// From here on sums of this owner can be asked for.
+    mutating func watch(_ owner: Owner) {
+        guard watches[owner] == nil else { return }
+        var watch = Watch()
+        for (key, sums) in pending.rows where isOf(owner, key) { watch.recent[key.day, default: Sums()] += sums }
+        watches[owner] = watch
+    }
+
+    private func isOf(_ owner: Owner, _ key: Key) -> Bool {
+        switch owner {
+        case .org(let name): !key.isUser && names.text(key.owner).utf8.elementsEqual(name.text.utf8)
+        case .user(let name): key.isUser && names.text(key.owner).utf8.elementsEqual(name.text.utf8)
+        }
+    }
+
+    /// Nobody asks about this owner any more.
+    mutating func unwatch(_ owner: Owner) {
+        watches[owner] = nil
+    }
+
+    /// All of a watched owner on some days, every record so far included.
     mutating func sum(_ owner: Owner, over days: Range<Day>) throws -> Sums {
-        if let known = windows[owner]?.first(where: { $0.days == days }) { return known.sums }
+        guard let watch = watches[owner] else { preconditionFailure("\(owner.name) is not watched") }
+        if let known = watch.windows.first(where: { $0.days == days }) { return known.sums }
         var sums = Sums()
         if let database {
             try database.rows(
@@ -71,34 +166,37 @@ struct OwnerDays {
             ) { row in
                 sums = Sums(charged: row.integer(at: 0), calls: row.integer(at: 1), byokCalls: row.integer(at: 2))
             }
+        } else {
+            for (day, more) in earlier[owner] ?? [:] where days.contains(day) { sums += more }
         }
-        for source in [earlier[owner], pending[owner]] {
-            for (day, more) in source ?? [:] where days.contains(day) { sums += more }
-        }
-        if windows[owner]?.count ?? 0 >= OwnerDays.windowsMax { windows[owner] = nil }
-        windows[owner, default: []].append(Window(days: days, sums: sums))
+        for (day, more) in watch.recent where days.contains(day) { sums += more }
+        if watch.windows.count >= OwnerDays.windowsMax { watches[owner]?.windows.removeAll() }
+        watches[owner]?.windows.append(Window(days: days, sums: sums))
         return sums
     }
 
-    /// Nobody asks about this owner any more.
-    mutating func forget(_ owner: Owner) {
-        windows[owner] = nil
-    }
+    // MARK: - Rows
 
     mutating func flush(into sink: any RowSink) throws {
-        var rows: [SumRow] = []
-        for (owner, days) in pending {
-            let kind = Value.integer(Calls.number(of: owner))
-            let name = Value.text(owner.name.text)
-            for (day, sums) in days {
-                rows.append(
-                    SumRow(
-                        key: [kind, name, .integer(Int64(day.number))],
-                        sums: [sums.charged, sums.calls, sums.byokCalls]))
-                if database == nil { earlier[owner, default: [:]][day, default: Sums()] += sums }
+        let rows = pending.rows
+        try sink.add(rows.count, to: table) { index, cells in
+            let (key, sums) = rows[index]
+            cells.integer(key.isUser ? 1 : 0)
+            cells.name(key.owner, of: names)
+            cells.integer(Int64(key.day.number))
+            cells.integer(sums.charged)
+            cells.integer(sums.calls)
+            cells.integer(sums.byokCalls)
+        }
+        if database == nil {
+            for (key, sums) in rows {
+                let name = Name(checked: names.text(key.owner))
+                earlier[key.isUser ? .user(name) : .org(name), default: [:]][key.day, default: Sums()] += sums
             }
         }
-        try sink.add(rows, to: table)
-        pending.removeAll(keepingCapacity: true)
+        for owner in watches.keys { watches[owner]?.recent.removeAll(keepingCapacity: true) }
+        pending.removeAll()
+        flushes &+= 1
+        names.trim()
     }
 }

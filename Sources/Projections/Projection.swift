@@ -29,11 +29,16 @@ public protocol Projection: SendableMetatype {
     /// it.
     mutating func apply(_ record: Record, log: any RecordSource) throws
 
+    /// Throws when what the fold holds after `position` cannot be. `verify` asks at the end; nothing by default.
+    func check(at position: UInt64) throws
+
     /// Hands over all that was gathered since the last flush.
     mutating func flush(into sink: any RowSink) throws
 }
 
 extension Projection {
+    public func check(at position: UInt64) throws {}
+
     /// The digest of the rows in the file, all read: equals the one kept beside the progress, or the file is damaged.
     public static func digest(of database: Database) throws -> MultisetDigest {
         try DatabaseSink.digest(of: tables, in: database)

@@ -61,10 +61,12 @@ public enum RecordCodec {
         swap(&writer.bytes, &bytes)
         defer { swap(&writer.bytes, &bytes) }
         let start = writer.bytes.count
-        let resolved = resolvedCall(of: event.fact)
+        let call = event.fact.statedCall
+        let standing = event.fact.unwinds
+        let isResolved = standing != nil || call?.isResolved ?? false
         var flags: UInt8 = event.time == nil ? 0 : Flag.time
         if key != nil { flags |= Flag.key }
-        if resolved != nil { flags |= Flag.resolution }
+        if isResolved { flags |= Flag.resolution }
         writer.byte(version)
         writer.byte(RecordKind(event.fact).rawValue)
         writer.byte(door.rawValue)
@@ -82,18 +84,10 @@ public enum RecordCodec {
         let contentStart = writer.bytes.count
         writer.content(event.fact)
         let contentEnd = writer.bytes.count
-        if let resolved { writer.resolution(resolved) }
+        if isResolved { writer.resolution(call, standing) }
         writer.patch(UInt32(writer.bytes.count - start), at: start + Header.totalLength)
         writer.patch(UInt32(contentEnd - contentStart), at: start + Header.contentLength)
         return (keyStart..<keyEnd, contentStart..<contentEnd)
-    }
-
-    private static func resolvedCall(of fact: Fact) -> Call? {
-        switch fact {
-        case .call(let call), .usage(let call): call.isResolved ? call : nil
-        case .callAmended(let amended): amended.call.isResolved ? amended.call : nil
-        default: nil
-        }
     }
 
     /// Writes position and recordedAt into bytes encoded before. Traps when `bytes` is shorter than a header.
@@ -105,6 +99,11 @@ public enum RecordCodec {
 
     /// Reads a record. Strict: what it takes, `encode` and `stamp` give back byte for byte. Never traps.
     public static func decode(_ bytes: UnsafeRawBufferPointer) throws(RecordError) -> Record {
+        try decode(bytes, with: nil)
+    }
+
+    /// The same, with what `decoder` remembers.
+    static func decode(_ bytes: UnsafeRawBufferPointer, with decoder: RecordDecoder?) throws(RecordError) -> Record {
         var reader = RecordReader(bytes: bytes, offset: 0, end: bytes.count)
         guard bytes.count >= Header.size else { throw reader.failure("\(bytes.count) bytes are less than a header") }
         let version = try reader.byte()
@@ -125,35 +124,57 @@ public enum RecordCodec {
             throw reader.failure("a time that is not flagged", at: Header.statedTime)
         }
         let contentLength = Int(try reader.fixed(UInt32.self))
-        let source = try reader.name()
+        let source = if let decoder { try decoder.source(&reader) } else { try reader.name() }
         let id = try reader.name()
-        let key = try reader.name(if: flags & Flag.key != 0)
+        var key: Name?
+        if flags & Flag.key != 0 { key = if let decoder { try decoder.key(&reader) } else { try reader.name() } }
         guard contentLength <= bytes.count - reader.offset else {
             throw reader.failure("content of \(contentLength) bytes does not fit", at: Header.contentLength)
         }
         reader.end = reader.offset + contentLength
-        var fact = try reader.content(kind)
-        guard reader.offset == reader.end else { throw reader.failure("bytes after the content") }
-        reader.end = bytes.count
-        if flags & Flag.resolution != 0 { try resolve(&fact, from: &reader) }
-        guard reader.offset == reader.end else { throw reader.failure("bytes after the record") }
+        let isResolved = flags & Flag.resolution != 0
+        let fact =
+            if let decoder, kind == .call || kind == .usage {
+                try fact(kind, from: &reader, isResolved: isResolved, shapes: decoder.shapes)
+            } else {
+                try fact(kind, from: &reader, isResolved: isResolved)
+            }
         let event = Event(source: source, id: id, time: flags & Flag.time != 0 ? statedTime : nil, fact: fact)
         return Record(position: position, recordedAt: recordedAt, door: door, key: key, event: event)
     }
 
-    private static func resolve(_ fact: inout Fact, from reader: inout RecordReader) throws(RecordError) {
-        switch fact {
-        case .call(var call):
-            try reader.resolution(of: &call)
-            fact = .call(call)
-        case .usage(var call):
-            try reader.resolution(of: &call)
-            fact = .usage(call)
-        case .callAmended(var amended):
-            try reader.resolution(of: &amended.call)
-            fact = .callAmended(amended)
-        default:
-            throw reader.failure("a resolution of what has no owner to resolve", at: Header.flags)
+    /// The content and the resolution, to the end of the record.
+    private static func fact(
+        _ kind: RecordKind, from reader: inout RecordReader, isResolved: Bool
+    ) throws(RecordError) -> Fact {
+        var fact = try reader.content(kind)
+        guard reader.offset == reader.end else { throw reader.failure("bytes after the content") }
+        reader.end = reader.bytes.count
+        if isResolved { try reader.resolution(of: &fact) }
+        guard reader.offset == reader.end else { throw reader.failure("bytes after the record") }
+        return fact
+    }
+
+    /// The same for a call, whose shape may be known.
+    private static func fact(
+        _ kind: RecordKind, from reader: inout RecordReader, isResolved: Bool, shapes: ShapeTable
+    ) throws(RecordError) -> Fact {
+        // Whatever is odd about it, the strict reading says.
+        guard let sighted = reader.sightedCall(isResolved: isResolved) else {
+            return try fact(kind, from: &reader, isResolved: isResolved)
+        }
+        let hash = sighted.key.hash(reader.bytes)
+        if let shape = shapes.shape(sighted.key, hash: hash, in: reader.bytes) {
+            let call = sighted.call(shape)
+            return kind == .call ? .call(call) : .usage(call)
+        }
+        switch try fact(kind, from: &reader, isResolved: isResolved) {
+        case .call(let call):
+            return .call(sighted.call(shapes.remember(call.shape, as: sighted.key, hash: hash, in: reader.bytes)))
+        case .usage(let call):
+            return .usage(sighted.call(shapes.remember(call.shape, as: sighted.key, hash: hash, in: reader.bytes)))
+        case let other:
+            return other
         }
     }
 }

@@ -1,4 +1,5 @@
 import Billing
+import TestEvents
 import Testing
 
 /// A book driven by rows of text, one event or question a row: `@time verb arguments => what came of it`. A row without
@@ -9,6 +10,7 @@ struct Script {
     var time = Script.instant("11-01")
     var position: UInt64 = 0
     var events: [(event: Event, time: Timestamp)] = []
+    var history = CallHistory()
 
     /// Runs every row and reports each that came out otherwise.
     @discardableResult
@@ -62,7 +64,8 @@ struct Script {
     private mutating func take(_ verb: String, _ words: [String]) -> String {
         position += 1
         let (id, fact) = Script.fact(verb, words, number: position)
-        let event = Event(source: Script.name("test"), id: id, time: time, fact: fact)
+        var event = Event(source: Script.name("test"), id: id, time: time, fact: fact)
+        do { event = try history.resolved(event) } catch { return "rejects \(error.code) \(error.field)" }
         // The three ways in must agree.
         var other = book
         var admitted: Rejection?
@@ -72,6 +75,8 @@ struct Script {
             #expect(admitted == nil)
             #expect(other.apply(event, position: position, at: time) == outcome)
             #expect(other.ledger.state == book.ledger.state)
+            #expect(book.ledger.fault == nil)
+            history.note(event, outcome: outcome, position: position, at: time)
             events.append((event, time))
             return Script.render(outcome)
         } catch {
@@ -95,7 +100,7 @@ struct Script {
                 "\(render(movement.owner)) \(movement.amount.credits) = \(movement.balanceAfter.credits) [\(slices)]"
             if movement.overage != .zero { text += " over \(movement.overage.credits)" }
             if movement.invoiced != .zero { text += " invoiced \(movement.invoiced.credits)" }
-            if outcome.rating == nil { text = movement.kind.name + " " + text }
+            if outcome.rating == nil || movement.kind != .charge { text = movement.kind.name + " " + text }
             parts.append(text)
         }
         return parts.joined(separator: "; ")
@@ -182,15 +187,15 @@ struct Script {
             return (id, .creditsAllocated(allocation))
         case "void": return (id, .creditsVoided(LotVoided(lot: name(plain[0]), reason: "test")))
         case "expire": return (id, .creditsExpired(LotExpired(lot: name(plain[0]), credits: money(plain[1]))))
-        case "callvoid": return (id, .callVoided(CallVoided(source: name("test"), id: id, reason: "test")))
+        case "callvoid": return (id, .callVoided(CallVoided(source: name("test"), id: name(plain[0]), reason: "test")))
         case "amend":
-            return (
-                id, .callAmended(CallAmended(source: name("test"), id: id, reason: "test", call: call(options, plain)))
-            )
+            let fact = CallAmended(
+                source: name("test"), id: name(plain[0]), reason: "test", call: call(options, plain))
+            return (id, .callAmended(fact))
         case "close":
             return (id, .lagoWindowClosed(LagoWindowClosed(windowSeconds: 3600, through: instant(plain[0]))))
-        case "call": return (id, .call(call(options, plain)))
-        case "usage": return (id, .usage(call(options, plain)))
+        case "call": return (options["id"].map(name) ?? id, .call(call(options, plain)))
+        case "usage": return (options["id"].map(name) ?? id, .usage(call(options, plain)))
         default: preconditionFailure("no such verb: \(verb)")
         }
     }
@@ -261,7 +266,7 @@ struct Script {
         return PriceRule(
             provider: rule["provider"].map(name), model: rule["model"].map(name),
             operation: rule["op"].flatMap { text in Call.Operation.allCases.first { $0.name == text } },
-            per: rule["per"].flatMap { Int64($0) } ?? 1000, anyToken: price("any"), input: price("in"),
+            aboveInputTokens: rule["above"].flatMap { Int64($0) }, per: rule["per"].flatMap { Int64($0) } ?? 1000, anyToken: price("any"), input: price("in"),
             output: price("out"), cacheRead: price("cr"), cacheWrite: price("cw"), reasoning: price("re"),
             perCall: price("call"), perImage: price("image"), perAudioSecond: price("second"),
             perSearch: price("search"), reportedCost: price("cost"))

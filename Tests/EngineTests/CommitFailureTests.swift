@@ -7,8 +7,8 @@ import Testing
 @testable import Engine
 
 struct CommitFailureTests {
-    /// Posts one event, lets the next commit fail with `code`, and posts another. Ends the process by itself only if the
-    /// failed commit did not.
+    /// Posts one event, lets the next commit fail with `code`, and posts another. Ends the process by itself only if
+    /// the failed commit did not.
     private static func run(failingWith code: Int32) throws {
         let rig = try Rig(onFatal: { _ in _exit(74) })
         guard try rig.post([call("before")]).map(\.summary) == ["stored 1"] else { _exit(1) }

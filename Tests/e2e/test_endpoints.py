@@ -52,7 +52,8 @@ class WorkedNumbers(DaemonCase):
         self.assertEqual(by_time["balance_credits"], now["balance_credits"])
         for user in ("u_alice", "u_bob"):
             then = self.read(f"/v1/orgs/org_acme/users/{user}/credits?as_of={self.end}")
-            self.assertEqual(then["spent_credits"], self.read(f"/v1/orgs/org_acme/users/{user}/credits")["spent_credits"])
+            today = self.read(f"/v1/orgs/org_acme/users/{user}/credits")
+            self.assertEqual(then["spent_credits"], today["spent_credits"])
         for bad in ("yesterday", "-1", str(self.end + 1), "2999-01-01T00:00:00Z"):
             answer = self.daemon.get(f"/v1/orgs/org_acme/credits?as_of={bad}")
             self.assertEqual((answer.status, answer.json["field"]), (400, "as_of"), answer)
