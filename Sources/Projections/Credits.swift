@@ -29,7 +29,7 @@ public struct Credits: Projection {
         var model: UInt32
         var isUser: Bool
         var kind: Movement.Kind
-        var seq: UInt8
+        var seq: UInt32
         var position: UInt64
         var at: Timestamp
         var amount: Money
@@ -78,8 +78,8 @@ public struct Credits: Projection {
         let outcome = try rows.apply(record)
         if outcome.movements.isEmpty { return }
         let call = callNames(record)
-        let (model, refundedModel) = try models(record, call: call, log: log)
-        var seq: UInt8 = 0
+        let (chargedModel, refundedModel) = try models(record, call: call, log: log)
+        var seq: UInt32 = 0
         for movement in outcome.movements {
             var isUser = false
             if case .user = movement.owner { isUser = true }
@@ -87,11 +87,10 @@ public struct Credits: Projection {
             let charged = movement.kind == .charge ? call : nil
             let owner = charged.map { isUser ? $0.user : $0.org } ?? names.number(of: movement.owner.name)
             let user = charged?.user ?? names.number(of: movement.user)
+            let model = movement.kind == .charge ? chargedModel : movement.kind == .refund ? refundedModel : 0
             pending.append(
                 Pending(
-                    owner: owner, user: user,
-                    model: movement.kind == .charge ? model : movement.kind == .refund ? refundedModel : 0,
-                    isUser: isUser, kind: movement.kind, seq: seq,
+                    owner: owner, user: user, model: model, isUser: isUser, kind: movement.kind, seq: seq,
                     position: record.position, at: record.occurredAt, amount: movement.amount,
                     balanceAfter: movement.balanceAfter, overage: movement.overage, invoiced: movement.invoiced,
                     slices: movement.slices))

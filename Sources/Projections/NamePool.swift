@@ -5,7 +5,7 @@ internal import SQLite
 /// copying it counts no references. Numbers mean something within one pool between two flushes only.
 struct NamePool {
     /// Past it the pool is emptied at the next flush.
-    static let namesMax = 200_000
+    static let namesMax = 65_536
 
     private var numbers: [Name: UInt32] = [:]
     private var names: [Name] = []
