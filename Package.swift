@@ -74,7 +74,7 @@ let package = Package(
 
         // Files that are the truth, embedded as bytes.
         .target(
-            name: "Schemas", path: "Schemas", exclude: ["RECORD.md"],
+            name: "Schemas", path: "Schemas", exclude: ["RECORD.md", "RULES.md"],
             resources: [
                 .embedInCode("readmodel.sql"),
                 .embedInCode("calls.sql"),
@@ -97,7 +97,7 @@ let package = Package(
 
         // Tests.
         module("TestEvents", uses: ["Billing"], path: "Tests/TestEvents"),
-        tests("Billing", uses: ["Billing"]),
+        tests("Billing", uses: ["Billing", "TestEvents"]),
         tests("JSON", uses: ["JSON"]),
         tests("HTTP", uses: ["HTTP"]),
         tests("Hashing", uses: ["Hashing", "CHashing"]),

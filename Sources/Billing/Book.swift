@@ -62,8 +62,9 @@ public struct Book: Sendable {
         case .call(let call), .usage(let call):
             let terms = catalog.rememberTerms(for: call, at: occurredAt)
             let rating = try Catalog.rate(call, by: terms, countsCall: event.fact.countsCall)
-            try admit(call, charge: rating.charge)
-            return charge(call, rating: rating, terms: terms, at: occurredAt)
+            let places = ledger.places(of: call)
+            try admit(call, charge: rating.charge, at: places)
+            return charge(call, rating: rating, terms: terms, places: places, at: occurredAt)
         case .callVoided, .callAmended:
             return try correct(event.fact, at: occurredAt)
         default:
@@ -72,9 +73,12 @@ public struct Book: Sendable {
         }
     }
 
-    private mutating func charge(_ call: Call, rating: Rating, terms: Terms, at time: Timestamp) -> Outcome {
+    private mutating func charge(
+        _ call: Call, rating: Rating, terms: Terms, places: Ledger.CallPlaces? = nil, at time: Timestamp
+    ) -> Outcome {
         let (movements, drawn) = ledger.charge(
-            rating.charge, org: call.org, user: call.user, funding: terms.assigned?.assignment.funding ?? .org,
+            rating.charge, org: call.org, user: call.user, places: places,
+            funding: terms.assigned?.assignment.funding ?? .org,
             invoicesOverage: terms.definition?.plan.overage == .invoice, at: time)
         return Outcome(rating: rating, movements: movements, drawn: drawn)
     }

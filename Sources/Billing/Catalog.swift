@@ -77,6 +77,9 @@ public struct Catalog: Sendable {
     /// The owner behind a subscription id of an assigned plan, the newest assignment winning.
     public func owner(ofSubscription subscription: Name) -> Owner? { subscriptions[subscription] }
 
+    /// Whether any assigned plan ever had a Lago subscription.
+    public var hasSubscriptions: Bool { !subscriptions.isEmpty }
+
     /// Whether some `plan.defined` names it.
     public func knows(plan: Name) -> Bool { plans[plan] != nil }
 

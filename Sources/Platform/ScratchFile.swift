@@ -36,11 +36,8 @@ public final class ScratchFile {
         var done = 0
         while done < range.count {
             let outcome = bytes.withUnsafeMutableBytes { room in
-                retrying {
-                    pread(
-                        file.number, room.baseAddress?.advanced(by: done), range.count - done,
-                        range.lowerBound + done)
-                }
+                let place = room.baseAddress?.advanced(by: done)
+                return retrying { pread(file.number, place, range.count - done, range.lowerBound + done) }
             }
             switch outcome {
             case .success(0): throw FileError(operation: "read", path: file.path, code: EIO)

@@ -239,8 +239,8 @@ import Testing
             prices rule any=1 cr=-0.1 => rejects invalid data.rules[0]
             prices rule any=1 mult a x=1 mult b x=1 y=-1 => rejects invalid data.multipliers[1]
             prices cache_hit=-1 rule any=1 => rejects invalid data.cache_hit
-            callvoid => rejects unsupported_type type
-            amend user=ann => rejects unsupported_type type
+            callvoid nothing => rejects unknown_call data.id
+            amend nothing user=ann => rejects unknown_call data.id
             call => rejects owner_missing data.org
             close 11-01 =>
             prices rule any=900000 call=900000

@@ -10,7 +10,12 @@ import Testing
         let time = "@11-\(day < 10 ? "0" : "")\(day)"
         let owner = pick(["org:a", "org:b", "user:x", "user:y", "user:z"])
         let credits = pick(["0.000001", "3", "17.5", "100", "0.333333"])
-        switch Int.random(in: 0..<20, using: &random) {
+        switch Int.random(in: 0..<24, using: &random) {
+        case 20, 21:
+            return "\(time) callvoid e\(Int.random(in: 1...number + 5, using: &random))"
+        case 22, 23:
+            let call = "\(pick(["org=a", "org=b"])) \(pick(["user=x", ""])) in=\(Int.random(in: 0...5000, using: &random))"
+            return "\(time) amend e\(Int.random(in: 1...number + 5, using: &random)) \(call)"
         case 0...9:
             let org = pick(["org=a", "org=a", "org=b", ""])
             let user = org.isEmpty ? pick(["user=x", "user=y"]) : pick(["user=x", "user=y", "user=z", ""])
@@ -77,6 +82,7 @@ import Testing
         }
         #expect(state.lots.count > 10 && state.drawn.count > 5)
         #expect(shadow.state == state)
+        #expect(script.events.contains { $0.event.fact.unwinds?.charge.parts.isEmpty == false })
     }
 
     @Test(arguments: 1...6 as ClosedRange<UInt64>)

@@ -13,17 +13,21 @@ enum AdmittedLog {
         var random = RandomEvents(seed: seed)
         var records: [Record] = []
         var book = Book()
+        var history = CallHistory()
         var closings: [UInt64] = []
         var attempt = 0
         while records.count < count {
             let position = UInt64(records.count + 1)
             attempt += 1
             let time = Timestamp(microseconds: start.microseconds + random.number(0...(20 * 86_400_000_000)))
-            let fact = attempt <= setup.count ? setup[attempt - 1] : fact(&random, book, closings, at: time)
+            let fact = attempt <= setup.count ? setup[attempt - 1] : fact(&random, book, history, closings, at: time)
             let isSetup = attempt <= setup.count
-            let event = Event(
-                source: "test", id: Name(checked: "e\(attempt)"), time: isSetup ? start : time, fact: fact)
-            guard (try? book.take(event, position: position, at: isSetup ? start : time)) != nil else { continue }
+            let occurredAt = isSetup ? start : time
+            let stated = Event(source: "test", id: Name(checked: "e\(attempt)"), time: occurredAt, fact: fact)
+            guard let event = try? history.resolved(stated),
+                let outcome = try? book.take(event, position: position, at: occurredAt)
+            else { continue }
+            history.note(event, outcome: outcome, position: position, at: occurredAt)
             if case .lagoWindowClosed = fact { closings.append(position) }
             records.append(
                 Record(
@@ -41,22 +45,20 @@ enum AdmittedLog {
     ]
 
     private static func fact(
-        _ random: inout RandomEvents, _ book: Book, _ closings: [UInt64], at time: Timestamp
+        _ random: inout RandomEvents, _ book: Book, _ history: CallHistory, _ closings: [UInt64], at time: Timestamp
     ) -> Fact {
         let owner: Owner = random.chance(60) ? .org(random.pick(orgs)) : .user(random.pick(users))
         let credits = Money(nanos: random.number(1...50_000_000))
-        switch random.number(0...99) {
+        switch random.number(0...107) {
+        case 100...107:
+            let keys = history.keys
+            guard !keys.isEmpty else { return .creditsVoided(LotVoided(lot: "none", reason: "r")) }
+            let call = random.pick(keys)
+            if random.chance() { return .callVoided(CallVoided(source: call.source, id: call.id, reason: "r")) }
+            return .callAmended(
+                CallAmended(source: call.source, id: call.id, reason: "r", call: self.call(&random)))
         case 0...69:
-            let input = random.number(0...4000)
-            let call = Call(
-                org: random.chance(80) ? random.pick(orgs) : nil, user: random.chance(90) ? random.pick(users) : nil,
-                provider: random.pick(["openai", "groq"]), model: random.pick(["gpt-4o", "m\"\\", "日"]),
-                operation: random.pick([.chat, .embedding]), keySource: random.chance(10) ? .byok : .platform,
-                status: random.chance(10) ? .failure : .success,
-                usage: random.chance(90)
-                    ? Usage(inputTokens: input, outputTokens: random.number(0...900), cacheReadTokens: input / 3)
-                    : nil)
-            return random.chance(85) ? .call(call) : .usage(call)
+            return random.chance(85) ? .call(call(&random)) : .usage(call(&random))
         case 70...76:
             let end = random.chance(60) ? time.adding(seconds: random.number(1...700_000)) : nil
             return .creditsGranted(
@@ -100,5 +102,16 @@ enum AdmittedLog {
                 batch: Name(checked: "b-\(position)-\(random.number(1...3))"), detail: random.chance() ? "d" : nil)
             return random.chance() ? .lagoBatchDelivered(delivery) : .lagoBatchFailed(delivery)
         }
+    }
+
+    private static func call(_ random: inout RandomEvents) -> Call {
+        let input = random.number(0...4000)
+        return Call(
+            org: random.chance(80) ? random.pick(orgs) : nil, user: random.chance(90) ? random.pick(users) : nil,
+            provider: random.pick(["openai", "groq"]), model: random.pick(["gpt-4o", "m\"\\", "日"]),
+            operation: random.pick([.chat, .embedding]), keySource: random.chance(10) ? .byok : .platform,
+            status: random.chance(10) ? .failure : .success,
+            usage: random.chance(90)
+                ? Usage(inputTokens: input, outputTokens: random.number(0...900), cacheReadTokens: input / 3) : nil)
     }
 }

@@ -95,7 +95,8 @@ import Testing
                     #expect(entry.time == records[Int(entry.position) - 1].occurredAt)
                 }
                 #expect(balance == account.balance)
-                let charged = entries.filter { $0.movement.kind == .charge }.reduce(Money.zero) {
+                let spends: Set<Movement.Kind> = [.charge, .refund]
+                let charged = entries.filter { spends.contains($0.movement.kind) }.reduce(Money.zero) {
                     $0 - $1.movement.amount
                 }
                 #expect(charged == account.spent)
@@ -105,7 +106,7 @@ import Testing
                     var spent = Money.zero
                     for user in AdmittedLog.users {
                         let answer = try await models.ask(UserCreditsQuery(org: org, user: user, now: .latest)).answer
-                        let own = entries.filter { $0.movement.user == user && $0.movement.kind == .charge }
+                        let own = entries.filter { $0.movement.user == user && spends.contains($0.movement.kind) }
                         #expect(answer?.spent == own.reduce(Money.zero) { $0 - $1.movement.amount })
                         #expect(answer?.overage == own.reduce(Money.zero) { $0 + $1.movement.overage })
                         spent += answer?.spent ?? .zero

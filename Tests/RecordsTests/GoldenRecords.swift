@@ -25,6 +25,24 @@ enum GoldenRecords {
                         CallAmended(source: "gw", id: "c-1", reason: "", call: subscribed(org: "acme", user: nil)))))
         ),
         (
+            "call-voided-resolved",
+            record(
+                20,
+                event(
+                    .callVoided(
+                        CallVoided(source: "gw", id: "c-1", reason: "sent twice", unwinds: standing))), door: .native)
+        ),
+        (
+            "call-amended-resolved",
+            record(
+                21,
+                event(
+                    .callAmended(
+                        CallAmended(
+                            source: "gw", id: "c-1", reason: "", call: subscribed(org: "acme", user: nil),
+                            unwinds: free))))
+        ),
+        (
             "credits-granted",
             record(
                 9,
@@ -181,4 +199,23 @@ func decode(_ bytes: [UInt8]) throws(RecordError) -> Record {
         do throws(RecordError) { return .success(try RecordCodec.decode(buffer)) } catch { return .failure(error) }
     }
     return try result.get()
+}
+
+extension GoldenRecords {
+    /// Paid by two lots, a wallet and overage, part of it invoiced.
+    static let standing = StandingCall(
+        original: 3, position: 17, occurredAt: time, isCall: true, org: "acme", user: "ada",
+        charge: ChargeRecord(
+            parts: [
+                ChargeRecord.Part(
+                    owner: .org("acme"),
+                    slices: [
+                        Slice(lot: "lot-1", amount: Money(nanos: 1_500_000)), Slice(lot: "é", amount: Money(nanos: 1)),
+                    ], overage: Money(nanos: 700), invoiced: Money(nanos: 300)),
+                ChargeRecord.Part(owner: .user("ada"), slices: [Slice(lot: "w", amount: Money(nanos: 9_000))]),
+            ], drawn: Money(nanos: 1_500_001)))
+
+    /// Usage that cost nothing.
+    static let free = StandingCall(
+        original: 5, position: 5, occurredAt: time, isCall: false, org: nil, user: "ada", charge: ChargeRecord())
 }
