@@ -432,7 +432,7 @@ class Oracle:
         self.moved(account, "adjustment", before)
 
     def close_lot(self, id, how, most=None):
-        """What is left, or `most` of it, is not any more. `most`: of a correction; it says nothing of the rest."""
+        """What is left, or `most` of it, is not any more: from then on the lot counts as over."""
         lot = self.lots[id]
         account, before = lot.account, lot.account.balance
         amount = lot.left if most is None else min(most, lot.left)
@@ -445,8 +445,7 @@ class Oracle:
         if lot.left and lot.left == amount:
             account.open.remove(lot)
         lot.left -= amount
-        if most is None:
-            lot.closed = lot.closed or how
+        lot.closed = lot.closed or how
         self.moved(account, {"expired": "expiry", "voided": "void"}[how], before)
 
     def on_credits_expired(self, position, t, event, data):
