@@ -7,20 +7,27 @@ import Projections
 import Records
 
 /// `verify`: every hash and position of the log, then everything folded again from position 1 and compared with the
-/// read models as they are. Two threads share the work; each piece is one scan of the log.
+/// read models as they are. Two threads share the work: one walks over the log, checks it and folds what is cheap, the
+/// other folds what keeps a book; whoever is done first reads the rows of the read models.
 func verify(_ arguments: Arguments) throws -> Int32 {
     let folder = try DataFolder(try arguments.folder())
     let highWater = folder.log.highWater
     let report = Report(highWater: highWater)
-    // Folded together, projections share one decoding of the log; apart, they share the two threads.
-    let groups: [[any Projection.Type]] = [[Credits.self], [Calls.self, Tokens.self], [Lago.self]]
-    precondition(groups.joined().count == ReadModels.all.count, "a read model is not verified")
-    var jobs: [@Sendable () -> Void] = groups.map { group in
-        { checkReadModels(group, in: folder, through: highWater, into: report) }
-    }
-    jobs.append { checkLog(folder, through: highWater, into: report) }
+    let checked: [any Projection.Type] = [Calls.self, Tokens.self]
+    let kept: [any Projection.Type] = [Credits.self, Lago.self]
+    precondition(checked.count + kept.count == ReadModels.all.count, "a read model is not verified")
     let started = SteadyClock.nanoseconds()
+    // The rows of this moment; the log ends there or after.
+    let withLog = try ReadModelCheck.open(checked, in: folder, report: report)
+    let withBook = try ReadModelCheck.open(kept, in: folder, report: report)
+    var jobs: [@Sendable () -> Void] = [
+        { refold(withBook, in: folder, into: report) },
+        { checkLog(folder, through: highWater, folding: withLog, into: report) },
+    ]
+    // The most rows first.
+    for check in withBook + withLog { jobs.append { check.readRows() } }
     run(jobs, meter: Meter("verify", total: highWater * UInt64(ReadModels.all.count + 1)), report: report)
+    for check in withBook + withLog { check.conclude(highWater: highWater, into: report) }
     let milliseconds = max(1, (SteadyClock.nanoseconds() - started) / 1_000_000)
     report.print(json: arguments.json, milliseconds: milliseconds)
     return report.exitCode
@@ -158,21 +165,36 @@ extension Report.Outcome {
     }
 }
 
-/// Hashes, chain, gaps, and that every record is one that this version reads, in its place.
-private func checkLog(_ folder: DataFolder, through highWater: UInt64, into report: Report) {
+/// Hashes, chain, gaps, and that every record is one that this version reads, in its place; in the same pass the read
+/// models of `checks` are folded.
+private func checkLog(
+    _ folder: DataFolder, through highWater: UInt64, folding checks: [ReadModelCheck], into report: Report
+) {
+    let fold = ReadModelCheck.fold(checks, in: folder, highWater: highWater)
+    var foldFault: (any Error)?
+    var isWhole = false
+    let decoder = RecordDecoder()
     do {
         let result = try folder.log.verify(
-            through: highWater, progress: { report.reach("log", $0) },
+            through: highWater,
+            progress: { reached in
+                report.reach("log", reached)
+                for check in checks { report.reach(check.name, reached) }
+            },
             record: { position, bytes, _ in
-                do {
-                    let record = try RecordCodec.decode(bytes)
-                    guard record.position == position else {
-                        throw LogError.corrupt(position: position, reason: "it says it is \(record.position)")
-                    }
-                } catch let error as RecordError {
+                let record: Record
+                do throws(RecordError) {
+                    record = try decoder.decode(bytes)
+                } catch {
                     throw LogError.corrupt(position: position, reason: "\(error)")
                 }
+                guard record.position == position else {
+                    throw LogError.corrupt(position: position, reason: "it says it is \(record.position)")
+                }
+                guard foldFault == nil else { return }
+                do { try fold.apply(record) } catch { foldFault = error }
             })
+        isWhole = true
         report.add(
             "log", position: highWater, digest: result.lastHash.hex,
             .holds("\(highWater) records in \(result.frames) frames, every hash and the chain, no gap"))
@@ -185,72 +207,131 @@ private func checkLog(_ folder: DataFolder, through highWater: UInt64, into repo
     } catch {
         report.add("log", position: 0, .couldNotRun("\(error)"))
     }
+    if let foldFault {
+        for check in checks { check.fail(foldFault) }
+    } else if isWhole {
+        // Beside a running daemon a read model may be past the high water that was taken first.
+        ReadModelCheck.finish(fold, checks)
+    } else {
+        // A hash that is wrong says nothing of the records before it, nor always of those after it.
+        refold(checks, in: folder, into: report)
+    }
 }
 
-/// Folds the log again to where each read model is, all of them in one pass, and compares the rows.
-private func checkReadModels(
-    _ types: [any Projection.Type], in folder: DataFolder, through highWater: UInt64, into report: Report
-) {
-    var stored: [(type: any Projection.Type, model: StoredReadModel?)] = []
-    for type in types {
-        do {
-            stored.append((type, try type.stored(in: folder.readModels)))
-        } catch {
-            report.add(type.name, position: 0, .couldNotRun("\(error)"))
-        }
+/// Folds the read models of `checks` by themselves.
+private func refold(_ checks: [ReadModelCheck], in folder: DataFolder, into report: Report) {
+    let highWater = report.highWater
+    let fold = ReadModelCheck.fold(checks, in: folder, highWater: highWater)
+    ReadModelCheck.finish(fold, checks) { reached in
+        for check in checks { report.reach(check.name, min(reached, highWater)) }
     }
-    do {
+}
+
+/// One read model: its file at the moment when the verification began, and what was found of it since.
+private final class ReadModelCheck: Sendable {
+    let name: String
+    private let type: any Projection.Type
+    /// Nil: there is no read model to compare with.
+    private let file: ReadModelSnapshot?
+    private let found = Lock(Found())
+
+    private struct Found {
+        var folded: Result<MultisetDigest, any Error>?
+        var rows: Result<MultisetDigest, any Error>?
+    }
+
+    private init(_ type: any Projection.Type, file: ReadModelSnapshot?) {
+        name = type.name
+        self.type = type
+        self.file = file
+    }
+
+    /// Those that can be compared; what is wrong with the others is reported.
+    static func open(
+        _ types: [any Projection.Type], in folder: DataFolder, report: Report
+    ) throws -> [ReadModelCheck] {
+        var checks: [ReadModelCheck] = []
+        for type in types {
+            do {
+                checks.append(ReadModelCheck(type, file: try type.snapshot(in: folder.readModels)))
+            } catch {
+                report.add(type.name, position: 0, .couldNotRun("\(error)"))
+            }
+        }
         // Beside a running daemon a read model may be past the high water that was taken first.
         try folder.log.refresh()
         let end = folder.log.highWater
-        for (type, model) in stored {
-            guard let position = model?.position, position > end else { continue }
+        return checks.filter { check in
+            guard let position = check.file?.position, position > end else { return true }
             report.add(
-                type.name, position: position,
+                check.name, position: position,
                 .differs(
                     "it has seen position \(position), but the log ends at \(end): the log lost its tail or is an "
                         + "older copy"))
+            return false
         }
-        stored.removeAll { ($0.model?.position ?? 0) > end }
-        let digests = try Refold.run(
-            stored.map { (type: $0.type, through: $0.model?.position ?? highWater) }, log: folder.source
-        ) { reached in
-            for (type, _) in stored { report.reach(type.name, min(reached, highWater)) }
-        }
-        for ((type, model), folded) in zip(stored, digests) {
-            report.add(type.name, model, folded, highWater: highWater)
-        }
-    } catch {
-        for (type, _) in stored {
-            switch error {
-            case let fault as RecordFault:
-                report.add(type.name, position: fault.position, .differs("\(fault)"))
-            case LogError.corrupt(let position, let reason):
-                report.add(type.name, position: position, .differs("damaged at position \(position): \(reason)"))
-            default:
-                report.add(type.name, position: 0, .couldNotRun("\(error)"))
+    }
+
+    static func fold(_ checks: [ReadModelCheck], in folder: DataFolder, highWater: UInt64) -> Refold {
+        Refold(checks.map { (type: $0.type, through: $0.file?.position ?? highWater) }, log: folder.source)
+    }
+
+    static func finish(
+        _ fold: Refold, _ checks: [ReadModelCheck], progress: (UInt64) throws -> Void = { _ in }
+    ) {
+        do {
+            for (check, digest) in zip(checks, try fold.finish(progress: progress)) {
+                check.found.withLock { $0.folded = .success(digest) }
             }
+        } catch {
+            for check in checks { check.fail(error) }
+        }
+    }
+
+    func fail(_ error: any Error) {
+        found.withLock { $0.folded = .failure(error) }
+    }
+
+    func readRows() {
+        guard let file else { return }
+        let rows = Result { try file.digestOfRows() }
+        found.withLock { $0.rows = rows }
+    }
+
+    /// Compares what the read model holds with what the log gives.
+    func conclude(highWater: UInt64, into report: Report) {
+        do {
+            let found = found.withLock { $0 }
+            guard let folded = try found.folded?.get() else { preconditionFailure("\(name) was not folded") }
+            report.add(name, highWater: highWater, file, rows: try found.rows?.get(), folded: folded)
+        } catch let fault as RecordFault {
+            report.add(name, position: fault.position, .differs("\(fault)"))
+        } catch LogError.corrupt(let position, let reason) {
+            report.add(name, position: position, .differs("damaged at position \(position): \(reason)"))
+        } catch {
+            report.add(name, position: 0, .couldNotRun("\(error)"))
         }
     }
 }
 
 extension Report {
-    /// Compares what a read model holds with what the log gives.
-    fileprivate func add(_ name: String, _ model: StoredReadModel?, _ folded: MultisetDigest, highWater: UInt64) {
+    /// - Parameter rows: what the rows of `file` say.
+    fileprivate func add(
+        _ name: String, highWater: UInt64, _ file: ReadModelSnapshot?, rows: MultisetDigest?, folded: MultisetDigest
+    ) {
         let digest = folded.hex
-        guard let model else {
+        guard let file, let rows else {
             add(
                 name, position: highWater, digest: digest,
                 .holds("refolded to \(highWater); there is no read model to compare with"))
             return
         }
-        let position = model.position
-        if model.digestOfRows != folded {
+        let position = file.position
+        if rows != folded {
             add(
                 name, position: position, digest: digest,
-                .differs(
-                    "at position \(position) the rows are not what the log gives: digest \(model.digestOfRows.hex)"))
-        } else if model.digest != folded {
+                .differs("at position \(position) the rows are not what the log gives: digest \(rows.hex)"))
+        } else if file.digest != folded {
             add(
                 name, position: position, digest: digest,
                 .differs("at position \(position) the rows are right, but the digest kept beside them is not"))

@@ -37,3 +37,16 @@ CREATE TABLE corrections (
     call     INTEGER PRIMARY KEY,
     standing INTEGER NOT NULL
 ) STRICT;
+
+-- Calls that were charged 0 for want of a price, as they stand, by the position of the record that states them.
+CREATE TABLE unpriced (
+    position  INTEGER PRIMARY KEY,
+    time      INTEGER NOT NULL,             -- the call's own, microseconds since 1970
+    org       INTEGER NOT NULL,             -- names, as are user, provider and model
+    user      INTEGER NOT NULL,
+    provider  INTEGER NOT NULL,
+    model     INTEGER NOT NULL,
+    operation INTEGER NOT NULL,             -- as in a record: 0 chat ... 6 other
+    reason    INTEGER NOT NULL              -- 1 no list, 2 no rule, 3 no cost, 4 no usage
+) STRICT;
+CREATE INDEX unpriced_by_org ON unpriced (org, position);

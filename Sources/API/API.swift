@@ -26,6 +26,7 @@ public final class API: Sendable {
     let keys: KeyStore
     let parked: ParkedStore
     let reader: LogReader
+    let asOf: AsOf
     let limits: APILimits
     let clock: @Sendable () -> Int64
     /// Lines for `/metrics` that only the program knows (the server's figures).
@@ -42,6 +43,7 @@ public final class API: Sendable {
         self.keys = keys
         self.parked = parked
         reader = LogReader(log: log)
+        asOf = AsOf(log: EventLogSource(log))
         self.limits = limits
         self.clock = clock
         self.extraMetrics = extraMetrics
@@ -208,8 +210,7 @@ public final class API: Sendable {
 
     func bodyProblem(_ error: BodyError) -> Problem {
         let status = error.code.hasPrefix("too_many") ? 413 : 400
-        let at = error.offset.map { " (at byte \($0))" } ?? ""
-        return Problem(status, error.code, error.detail + at)
+        return Problem(status, error.code, error.detail)
     }
 }
 

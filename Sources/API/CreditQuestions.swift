@@ -1,4 +1,5 @@
 internal import Billing
+internal import EventLog
 internal import HTTP
 internal import JSON
 internal import Projections
@@ -7,8 +8,13 @@ internal import Projections
 extension API {
     func getCredits(_ owner: Owner, _ question: Question) async throws -> Response {
         try question.check("as_of")
-        try refuseAsOf(question)
-        let seen = try await ask(CreditsQuery(owner: owner, now: question.now), question)
+        let seen: Seen<CreditSummary?>
+        if let moment = try question.asOf(highWater: log.highWater) {
+            let answer = try await creditsAsOf(moment, owner, user: nil)
+            seen = Seen(position: answer.position, answer: answer.summary)
+        } else {
+            seen = try await ask(CreditsQuery(owner: owner, now: question.now), question)
+        }
         guard let credits = seen.answer else { throw Question.unknown(owner.kind, owner.name) }
         return Answers.json(position: seen.position) { writer in
             writer.object { writer in
@@ -20,8 +26,18 @@ extension API {
 
     func getCredits(org: Name, user: Name, _ question: Question) async throws -> Response {
         try question.check("as_of")
-        try refuseAsOf(question)
-        let seen = try await ask(UserCreditsQuery(org: org, user: user, now: question.now), question)
+        let seen: Seen<UserCredits?>
+        if let moment = try question.asOf(highWater: log.highWater) {
+            let answer = try await creditsAsOf(moment, .org(org), user: user)
+            let credits = answer.summary.map { pool in
+                UserCredits(
+                    pool: pool, available: answer.available ?? .zero, spent: answer.spent, overage: answer.overage,
+                    allocation: pool.allocations.first { $0.allocation.user == user })
+            }
+            seen = Seen(position: answer.position, answer: credits)
+        } else {
+            seen = try await ask(UserCreditsQuery(org: org, user: user, now: question.now), question)
+        }
         guard let credits = seen.answer else { throw Question.unknown("org", org) }
         return Answers.json(position: seen.position) { writer in
             writer.object { writer in
@@ -42,10 +58,14 @@ extension API {
         }
     }
 
-    /// Said rather than ignored: an answer of today for a question about yesterday would be wrong money.
-    private func refuseAsOf(_ question: Question) throws(ProblemError) {
-        guard question["as_of"] != nil else { return }
-        throw ProblemError(400, "unsupported_parameter", "as_of is not answered by this version", field: "as_of")
+    private func creditsAsOf(_ moment: AsOf.Moment, _ owner: Owner, user: Name?) async throws -> AsOf.Answer {
+        guard let answer = try await asOf.credits(of: owner, user: user, at: moment) else {
+            throw ProblemError(
+                problem: Problem(
+                    503, "overloaded", "more than \(AsOf.pendingMax) ask for the past already",
+                    headers: [("Retry-After", "5")]))
+        }
+        return answer
     }
 
     static func write(_ credits: CreditSummary, into writer: inout JSONWriter) {

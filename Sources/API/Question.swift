@@ -25,6 +25,7 @@ extension API {
         case .getOrgTokens: return try await getTokens(org: try query.org(parameters[0]), query)
         case .getTokens: return try await getTokens(org: key.org, query)
         case .getStatement: return try await getStatement(try query.org(parameters[0]), query)
+        case .listUnpriced: return try await listUnpriced(query)
         case .listLagoBatches: return try await listLagoBatches(query)
         case .getLagoBatch: return try await getLagoBatch(parameters[0], query)
         case .getLagoBatchEvents: return try await getLagoBatchEvents(parameters[0], query)
@@ -95,6 +96,26 @@ struct Question {
         } catch {
             throw ProblemError(404, "not_found", "positions are whole numbers from 1")
         }
+    }
+
+    /// `?as_of=`: a position of the log, or an RFC 3339 time that has been.
+    func asOf(highWater: UInt64) throws(ProblemError) -> AsOf.Moment? {
+        guard let text = self["as_of"] else { return nil }
+        if let time = Timestamp(rfc3339: text) {
+            guard time <= now else {
+                throw ProblemError(400, "invalid_parameter", "as_of is a time that has not come yet", field: "as_of")
+            }
+            return .time(time)
+        }
+        guard !text.isEmpty, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let position = UInt64(text) else {
+            throw ProblemError(
+                400, "invalid_parameter", "as_of is a position or an RFC 3339 time", field: "as_of")
+        }
+        guard position <= highWater else {
+            throw ProblemError(
+                400, "invalid_parameter", "the log ends at position \(highWater)", field: "as_of")
+        }
+        return .position(position)
     }
 
     func limit() throws(ProblemError) -> Int {

@@ -131,6 +131,34 @@ extension API {
         }
     }
 
+    /// Calls charged 0 for want of a price: what to publish prices for, and which calls to amend then.
+    func listUnpriced(_ question: Question) async throws -> Response {
+        try question.check("after", "limit", "org")
+        var org = question.key.org
+        if let text = question["org"] { org = try question.org(text) }
+        let after = try question.integer("after", in: 0...UInt64(Int64.max)) ?? 0
+        let asked = UnpricedQuery(org: org, after: after, limit: try question.limit())
+        let seen = try await ask(asked, question)
+        return Answers.json(position: seen.position) { writer in
+            writer.object { writer in
+                writer.key("unpriced")
+                writer.array(seen.answer.calls) { writer, call in
+                    writer.object { writer in
+                        writer.member("position", integer: call.position)
+                        writer.member("time", string: call.time.rfc3339)
+                        writer.member("org", string: call.org?.text)
+                        writer.member("user", string: call.user?.text)
+                        writer.member("provider", string: call.provider.text)
+                        writer.member("model", string: call.model.text)
+                        writer.member("operation", string: call.operation.name)
+                        writer.member("reason", string: call.reason.name)
+                    }
+                }
+                if let next = seen.answer.next { writer.member("next", integer: next) }
+            }
+        }
+    }
+
     private func day(_ name: String, isEnd: Bool, _ question: Question) throws(ProblemError) -> Day? {
         guard let text = question[name] else { return nil }
         guard let day = TokensQuery.day(text, isEnd: isEnd) else {

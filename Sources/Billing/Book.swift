@@ -40,11 +40,10 @@ public struct Book: Sendable {
     public mutating func apply(_ event: Event, position: UInt64, at occurredAt: Timestamp) -> Outcome {
         switch event.fact {
         case .call(let call), .usage(let call):
-            let (assigned, plan) = governing(call, at: occurredAt)
+            let terms = catalog.rememberTerms(for: call, at: occurredAt)
             do {
-                let rating = try catalog.rateRemembering(
-                    call, at: occurredAt, plan: plan?.plan, countsCall: event.fact.countsCall)
-                return chargeStated(event.fact, rating: rating, assigned: assigned, plan: plan, at: occurredAt)
+                let rating = try Catalog.rate(call, by: terms, countsCall: event.fact.countsCall)
+                return chargeStated(event.fact, rating: rating, terms: terms, at: occurredAt)
             } catch {
                 preconditionFailure("position \(position) was stored and is not rateable: \(error)")
             }
@@ -65,11 +64,10 @@ public struct Book: Sendable {
     ) throws(Rejection) -> Outcome {
         switch event.fact {
         case .call(let call), .usage(let call):
-            let (assigned, plan) = governing(call, at: occurredAt)
-            let rating = try catalog.rateRemembering(
-                call, at: occurredAt, plan: plan?.plan, countsCall: event.fact.countsCall)
+            let terms = catalog.rememberTerms(for: call, at: occurredAt)
+            let rating = try Catalog.rate(call, by: terms, countsCall: event.fact.countsCall)
             try admit(call, charge: rating.charge)
-            return chargeStated(event.fact, rating: rating, assigned: assigned, plan: plan, at: occurredAt)
+            return chargeStated(event.fact, rating: rating, terms: terms, at: occurredAt)
         case .callVoided, .callAmended:
             return try correct(event.fact, at: occurredAt)
         default:
@@ -78,15 +76,8 @@ public struct Book: Sendable {
         }
     }
 
-    func governing(_ call: Call, at time: Timestamp) -> (Catalog.Assigned?, Catalog.Definition?) {
-        guard let assigned = catalog.governing(call, at: time) else { return (nil, nil) }
-        return (assigned, catalog.definition(assigned.assignment.plan, at: time))
-    }
-
     /// Settles what the call names, counts it and charges it.
-    private mutating func chargeStated(
-        _ fact: Fact, rating: Rating, assigned: Catalog.Assigned?, plan: Catalog.Definition?, at time: Timestamp
-    ) -> Outcome {
+    private mutating func chargeStated(_ fact: Fact, rating: Rating, terms: Terms, at time: Timestamp) -> Outcome {
         let call: Call
         switch fact {
         case .call(let stated):
@@ -98,17 +89,15 @@ public struct Book: Sendable {
         default: preconditionFailure("\(fact.type) states no call")
         }
         let settlement = call.authorization == nil ? nil : settle(call, charge: rating.charge)
-        var outcome = charge(call, rating: rating, assigned: assigned, plan: plan, at: time)
+        var outcome = charge(call, rating: rating, terms: terms, at: time)
         outcome.settlement = settlement
         return outcome
     }
 
-    private mutating func charge(
-        _ call: Call, rating: Rating, assigned: Catalog.Assigned?, plan: Catalog.Definition?, at time: Timestamp
-    ) -> Outcome {
+    private mutating func charge(_ call: Call, rating: Rating, terms: Terms, at time: Timestamp) -> Outcome {
         let (movements, drawn) = ledger.charge(
-            rating.charge, org: call.org, user: call.user, funding: assigned?.assignment.funding ?? .org,
-            invoicesOverage: plan?.plan.overage == .invoice, at: time)
+            rating.charge, org: call.org, user: call.user, funding: terms.assigned?.assignment.funding ?? .org,
+            invoicesOverage: terms.definition?.plan.overage == .invoice, at: time)
         return Outcome(rating: rating, movements: movements, drawn: drawn)
     }
 
@@ -145,8 +134,8 @@ public struct Book: Sendable {
             if standing.isCall, Quota.uses(call, plan: nil) {
                 counts?.add(1, call.keySource, org: call.org, user: call.user, on: day)
             }
-            let (assigned, plan) = governing(call, at: standing.occurredAt)
-            let charged = charge(call, rating: rating, assigned: assigned, plan: plan, at: standing.occurredAt)
+            let terms = catalog.rememberTerms(for: call, at: standing.occurredAt)
+            let charged = charge(call, rating: rating, terms: terms, at: standing.occurredAt)
             outcome.rating = rating
             outcome.movements += charged.movements
             outcome.drawn = charged.drawn

@@ -9,7 +9,8 @@ extension Book {
             throw Rejection(code: "owner_missing", field: "org", detail: "an authorization has an org or a user")
         }
         let call = request.call
-        let (assigned, plan) = governing(call, at: time)
+        let assigned = catalog.governing(call, at: time)
+        let plan = assigned.flatMap { catalog.definition($0.assignment.plan, at: time) }
         let requested: Money
         if let credits = request.credits {
             requested = request.keySource == .byok ? .zero : credits
@@ -127,7 +128,7 @@ extension Book {
             let call = Call(
                 org: subject.org, user: subject.user, provider: subject.provider, model: subject.model,
                 operation: subject.operation, status: .success)
-            let (assigned, _) = governing(call, at: time)
+            let assigned = catalog.governing(call, at: time)
             ledger.hold(
                 granted, key: key, funding: assigned?.assignment.funding ?? .org, position: position, at: time)
             counts?.run(1, subject.keySource, org: subject.org, user: subject.user)

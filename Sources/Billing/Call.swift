@@ -14,22 +14,8 @@ public struct Call: Hashable, Sendable {
         public var name: String { String(describing: self) }
     }
 
-    public var org: Name?
-    public var user: Name?
-    /// A sender's subscription id (Lago's formats) that stands for the owner until admission looks it up among the
-    /// assigned plans. The content hash covers it as sent; `org` or `user` is what admission found.
-    public var subscription: Name?
-    public var service: Name?
-    public var team: Name?
-    /// An alias or a hash, never a key.
-    public var apiKey: Name?
-    public var endUser: Name?
-    public var provider: Name
-    public var model: Name
-    public var requestedModel: Name?
-    public var operation: Operation
-    public var keySource: KeySource
-    public var status: Status
+    /// All but what differs from call to call; shared by calls that are alike.
+    public private(set) var shape: CallShape
     /// Nil: unknown, which is not zero.
     public var usage: Usage?
     /// What the gateway says it cost, in dollars, at most 12 decimals; nil: unknown.
@@ -38,10 +24,20 @@ public struct Call: Hashable, Sendable {
     public var cacheHit: Bool
     /// The hold to settle.
     public var authorization: Name?
-    /// Free-form facts, at most 32, in byte order of their names.
-    public var attributes: [Attribute]
 
     public static let attributesMax = 32
+
+    public init(
+        shape: CallShape, usage: Usage? = nil, cost: Decimal? = nil, latencyMilliseconds: UInt32? = nil,
+        cacheHit: Bool = false, authorization: Name? = nil
+    ) {
+        self.shape = shape
+        self.usage = usage
+        self.cost = cost
+        self.latencyMilliseconds = latencyMilliseconds
+        self.cacheHit = cacheHit
+        self.authorization = authorization
+    }
 
     public init(
         org: Name? = nil, user: Name? = nil, subscription: Name? = nil, service: Name? = nil, team: Name? = nil,
@@ -50,25 +46,112 @@ public struct Call: Hashable, Sendable {
         cost: Decimal? = nil, latencyMilliseconds: UInt32? = nil, cacheHit: Bool = false,
         authorization: Name? = nil, attributes: [Attribute] = []
     ) {
-        self.org = org
-        self.user = user
-        self.subscription = subscription
-        self.service = service
-        self.team = team
-        self.apiKey = apiKey
-        self.endUser = endUser
-        self.provider = provider
-        self.model = model
-        self.requestedModel = requestedModel
-        self.operation = operation
-        self.keySource = keySource
-        self.status = status
-        self.usage = usage
-        self.cost = cost
-        self.latencyMilliseconds = latencyMilliseconds
-        self.cacheHit = cacheHit
-        self.authorization = authorization
-        self.attributes = attributes
+        let dimensions = CallShape.Dimensions(
+            org: org, user: user, subscription: subscription, service: service, team: team, apiKey: apiKey,
+            endUser: endUser, provider: provider, model: model, requestedModel: requestedModel, operation: operation,
+            keySource: keySource, status: status, attributes: attributes)
+        self.init(
+            shape: CallShape(dimensions), usage: usage, cost: cost, latencyMilliseconds: latencyMilliseconds,
+            cacheHit: cacheHit, authorization: authorization)
+    }
+
+    /// Its own shape from here on: others that had the same one keep theirs.
+    private mutating func change(_ body: (inout CallShape.Dimensions) -> Void) {
+        var dimensions = shape.dimensions
+        body(&dimensions)
+        shape = CallShape(dimensions)
+    }
+
+    public static func == (left: Call, right: Call) -> Bool {
+        left.usage == right.usage && left.cost == right.cost && left.latencyMilliseconds == right.latencyMilliseconds
+            && left.cacheHit == right.cacheHit && left.authorization == right.authorization
+            && (left.shape === right.shape || left.shape.dimensions == right.shape.dimensions)
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(shape.dimensions)
+        hasher.combine(usage)
+        hasher.combine(cost)
+        hasher.combine(latencyMilliseconds)
+        hasher.combine(cacheHit)
+        hasher.combine(authorization)
+    }
+}
+
+// The members of the shape.
+extension Call {
+    public var org: Name? {
+        get { shape.dimensions.org }
+        set { change { $0.org = newValue } }
+    }
+
+    public var user: Name? {
+        get { shape.dimensions.user }
+        set { change { $0.user = newValue } }
+    }
+
+    /// A sender's subscription id (Lago's formats) that stands for the owner until admission looks it up among the
+    /// assigned plans. The content hash covers it as sent; `org` or `user` is what admission found.
+    public var subscription: Name? {
+        get { shape.dimensions.subscription }
+        set { change { $0.subscription = newValue } }
+    }
+
+    public var service: Name? {
+        get { shape.dimensions.service }
+        set { change { $0.service = newValue } }
+    }
+
+    public var team: Name? {
+        get { shape.dimensions.team }
+        set { change { $0.team = newValue } }
+    }
+
+    /// An alias or a hash, never a key.
+    public var apiKey: Name? {
+        get { shape.dimensions.apiKey }
+        set { change { $0.apiKey = newValue } }
+    }
+
+    public var endUser: Name? {
+        get { shape.dimensions.endUser }
+        set { change { $0.endUser = newValue } }
+    }
+
+    public var provider: Name {
+        get { shape.dimensions.provider }
+        set { change { $0.provider = newValue } }
+    }
+
+    public var model: Name {
+        get { shape.dimensions.model }
+        set { change { $0.model = newValue } }
+    }
+
+    public var requestedModel: Name? {
+        get { shape.dimensions.requestedModel }
+        set { change { $0.requestedModel = newValue } }
+    }
+
+    public var operation: Operation {
+        get { shape.dimensions.operation }
+        set { change { $0.operation = newValue } }
+    }
+
+    public var keySource: KeySource {
+        get { shape.dimensions.keySource }
+        set { change { $0.keySource = newValue } }
+    }
+
+    public var status: Status {
+        get { shape.dimensions.status }
+        set { change { $0.status = newValue } }
+    }
+
+    /// Free-form facts, at most 32, in byte order of their names.
+    public var attributes: [Attribute] {
+        get { shape.dimensions.attributes }
+        set { change { $0.attributes = newValue } }
     }
 }
 

@@ -15,6 +15,9 @@ public struct Catalog: Sendable {
     private var found: [Sought: Int32] = [:]
     private static let foundMax = 4096
     private static let noRule: Int32 = -1
+    /// What was said of shapes before: good while the revision is the same, that is until the next control event.
+    private var remembered = ShapeMemory<Terms>()
+    private var revision: UInt64 = 0
 
     /// Classes that never change: what a call is judged by is handed around without copying it.
     final class Definition: Sendable {
@@ -38,12 +41,14 @@ public struct Catalog: Sendable {
         var provider: Name
         var model: Name
         var operation: Call.Operation
+        var band: Int32
 
         init(_ call: Call, of index: PriceIndex) {
             list = index.position
             provider = call.provider
             model = call.model
             operation = call.operation
+            band = index.band(of: call)
         }
     }
 
@@ -51,6 +56,7 @@ public struct Catalog: Sendable {
 
     /// Folds `plan.defined`, `plan.assigned` and `prices.published`; anything else changes nothing.
     public mutating func apply(_ fact: Fact, position: UInt64, at occurredAt: Timestamp) {
+        revision += 1
         switch fact {
         case .planDefined(let plan):
             let definition = Definition(plan, time: occurredAt)
@@ -102,19 +108,64 @@ public struct Catalog: Sendable {
 
     // MARK: - Inside the module
 
+    /// What governs and prices `call` at `time`.
+    func terms(for call: Call, at time: Timestamp) -> Terms {
+        if let known = remembered[call.shape], known.hold(for: call, at: time, revision: revision) { return known }
+        return makeTerms(for: call, at: time) { rule(of: $0, for: call) }
+    }
+
+    /// The same, and remembers it for the next call of that shape.
+    mutating func rememberTerms(for call: Call, at time: Timestamp) -> Terms {
+        if let known = remembered[call.shape], known.hold(for: call, at: time, revision: revision) { return known }
+        let rule = priceIndex(at: time).flatMap { findRule(of: $0, for: call) }
+        let terms = makeTerms(for: call, at: time) { _ in rule }
+        remembered[call.shape] = terms
+        return terms
+    }
+
+    private func makeTerms(for call: Call, at time: Timestamp, rule find: (PriceIndex) -> Int?) -> Terms {
+        var span = Terms.Span()
+        let assigned = governing(call, at: time, &span)
+        var definition: Definition?
+        if let assigned { definition = self.definition(assigned.assignment.plan, at: time, &span) }
+        let index = span.inForce(prices, at: time) { $0.effective }
+        return Terms(
+            span: span, revision: revision, assigned: assigned, definition: definition, prices: index,
+            band: index?.band(of: call) ?? 0, rule: index.flatMap(find),
+            factors: index.map { Catalog.factors(of: $0.list, for: call) } ?? [])
+    }
+
     func governing(_ call: Call, at time: Timestamp) -> Assigned? {
-        if let user = call.user, let own = assigned(.user(user), at: time) { return own }
-        return call.org.flatMap { assigned(.org($0), at: time) }
+        if let known = remembered[call.shape], known.hold(at: time, revision: revision) { return known.assigned }
+        var span = Terms.Span()
+        return governing(call, at: time, &span)
+    }
+
+    private func governing(_ call: Call, at time: Timestamp, _ span: inout Terms.Span) -> Assigned? {
+        if let user = call.user, let own = assigned(.user(user), at: time, &span) { return own }
+        guard let org = call.org else { return nil }
+        return assigned(.org(org), at: time, &span)
+    }
+
+    private func assigned(_ owner: Owner, at time: Timestamp, _ span: inout Terms.Span) -> Assigned? {
+        guard let all = assignments[owner] else { return nil }
+        return span.inForce(all, at: time) { $0.effective }
     }
 
     func assigned(_ owner: Owner, at time: Timestamp) -> Assigned? {
-        guard let all = assignments[owner] else { return nil }
-        return all.last { $0.effective <= time }
+        var span = Terms.Span()
+        return assigned(owner, at: time, &span)
     }
 
     func definition(_ name: Name, at time: Timestamp) -> Definition? {
+        var span = Terms.Span()
+        return definition(name, at: time, &span)
+    }
+
+    /// Before the first definition, the first.
+    private func definition(_ name: Name, at time: Timestamp, _ span: inout Terms.Span) -> Definition? {
         guard let all = plans[name] else { return nil }
-        return all.last { $0.time <= time } ?? all.first
+        return span.inForce(all, at: time) { $0.time } ?? all.first
     }
 
     func priceIndex(at time: Timestamp) -> PriceIndex? {

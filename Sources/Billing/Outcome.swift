@@ -10,6 +10,16 @@ public struct Rating: Hashable, Sendable {
         case noCost = 3
         /// The rule prices what was used, and the call does not say what was used.
         case noUsage = 4
+
+        /// "no_list"
+        public var name: String {
+            switch self {
+            case .noList: "no_list"
+            case .noRule: "no_rule"
+            case .noCost: "no_cost"
+            case .noUsage: "no_usage"
+            }
+        }
     }
 
     /// What the owner is charged.

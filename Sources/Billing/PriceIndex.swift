@@ -9,6 +9,8 @@ final class PriceIndex: Sendable {
     private let exact: [Name: [Int32]]
     /// Rules for any model and rules with a wildcard; indexes ascend.
     private let open: [OpenRule]
+    /// Every number of input tokens that some rule starts above, ascending.
+    private let thresholds: [Int64]
 
     private struct OpenRule: Sendable {
         var index: Int32
@@ -31,6 +33,15 @@ final class PriceIndex: Sendable {
         }
         self.exact = exact
         self.open = open
+        thresholds = Set(list.rules.compactMap(\.aboveInputTokens)).sorted()
+    }
+
+    /// Which of the list's thresholds a call is above: two calls of one provider, model, operation and band match the
+    /// same rule.
+    func band(of call: Call) -> Int32 {
+        if thresholds.isEmpty { return 0 }
+        guard let input = call.usage?.inputTokens else { return 0 }
+        return Int32(thresholds.prefix { input > $0 }.count)
     }
 
     /// The index of the first rule that matches; nil when none does.
@@ -51,6 +62,9 @@ final class PriceIndex: Sendable {
         let rule = list.rules[index]
         if let operation = rule.operation, operation != call.operation { return false }
         if let provider = rule.provider, provider != call.provider { return false }
+        if let above = rule.aboveInputTokens {
+            guard let input = call.usage?.inputTokens, input > above else { return false }
+        }
         return true
     }
 }

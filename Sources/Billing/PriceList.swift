@@ -57,6 +57,9 @@ public struct PriceRule: Hashable, Sendable {
     /// `*` stands for any run of bytes; nil: any.
     public var model: Name?
     public var operation: Call.Operation?
+    /// Matches only calls that state more input tokens than this, the inclusive total; nil: any, also calls that state
+    /// none. 0...10^12.
+    public var aboveInputTokens: Int64?
     /// Token prices are per this many tokens: 1,000 or 1,000,000.
     public var per: Int64
     /// Every factor and price: not negative, at most 12 decimals and below 10^6.
@@ -74,14 +77,16 @@ public struct PriceRule: Hashable, Sendable {
     public var reportedCost: Decimal?
 
     public init(
-        provider: Name? = nil, model: Name? = nil, operation: Call.Operation? = nil, per: Int64 = 1000,
-        anyToken: Decimal? = nil, input: Decimal? = nil, output: Decimal? = nil, cacheRead: Decimal? = nil,
-        cacheWrite: Decimal? = nil, reasoning: Decimal? = nil, perCall: Decimal? = nil, perImage: Decimal? = nil,
-        perAudioSecond: Decimal? = nil, perSearch: Decimal? = nil, reportedCost: Decimal? = nil
+        provider: Name? = nil, model: Name? = nil, operation: Call.Operation? = nil, aboveInputTokens: Int64? = nil,
+        per: Int64 = 1000, anyToken: Decimal? = nil, input: Decimal? = nil, output: Decimal? = nil,
+        cacheRead: Decimal? = nil, cacheWrite: Decimal? = nil, reasoning: Decimal? = nil, perCall: Decimal? = nil,
+        perImage: Decimal? = nil, perAudioSecond: Decimal? = nil, perSearch: Decimal? = nil,
+        reportedCost: Decimal? = nil
     ) {
         self.provider = provider
         self.model = model
         self.operation = operation
+        self.aboveInputTokens = aboveInputTokens
         self.per = per
         self.anyToken = anyToken
         self.input = input

@@ -4,43 +4,27 @@ extension Catalog {
     /// `countsCall` is false for `llm.usage`, which takes no price per call.
     /// Throws `amount_out_of_range` when the charge does not fit in 64 bits of n$, or the reported cost is negative.
     public func rate(_ call: Call, at time: Timestamp, countsCall: Bool = true) throws(Rejection) -> Rating {
-        let index = priceIndex(at: time)
-        let rule = index.flatMap { self.rule(of: $0, for: call) }
-        let markup = markup(for: call, at: time)
-        return try Catalog.rate(call, index: index, rule: rule, markup: markup, countsCall: countsCall)
+        try Catalog.rate(call, by: terms(for: call, at: time), countsCall: countsCall)
     }
 
-    /// As `rate`, and remembers the rule it found: for a fold that rates many calls by long lists.
+    /// As `rate`, and remembers what it found: for a fold that rates many calls by long lists.
     public mutating func rateRemembering(
         _ call: Call, at time: Timestamp, countsCall: Bool = true
     ) throws(Rejection) -> Rating {
-        let plan = governing(call, at: time).flatMap { definition($0.assignment.plan, at: time) }
-        return try rateRemembering(call, at: time, plan: plan?.plan, countsCall: countsCall)
-    }
-
-    mutating func rateRemembering(
-        _ call: Call, at time: Timestamp, plan: Plan?, countsCall: Bool
-    ) throws(Rejection) -> Rating {
-        let index = priceIndex(at: time)
-        let rule = index.flatMap { findRule(of: $0, for: call) }
-        return try Catalog.rate(call, index: index, rule: rule, markup: plan?.markup ?? .zero, countsCall: countsCall)
+        try Catalog.rate(call, by: rememberTerms(for: call, at: time), countsCall: countsCall)
     }
 
     /// The exact credits before the rounding, every digit; nil when no price applied. For an explanation.
     public func product(of call: Call, at time: Timestamp, countsCall: Bool = true) -> String? {
-        guard let index = priceIndex(at: time), let rule = self.rule(of: index, for: call),
+        let terms = terms(for: call, at: time)
+        guard let index = terms.prices, let rule = terms.priceRule,
             case .priced(var product, let digits) = Catalog.price(
-                call, by: index.list, rule: rule, countsCall: countsCall)
+                call, by: rule, unit: index.list.unit, countsCall: countsCall)
         else { return nil }
-        for factor in Catalog.factors(of: index.list, for: call) { product.multiply(by: factor.value) }
+        for factor in terms.factors { product.multiply(by: factor.value) }
         if call.cacheHit { product.multiply(by: index.list.cacheHit ?? .zero) }
-        product.multiply(by: Catalog.one(plus: markup(for: call, at: time)))
+        product.multiply(by: Catalog.one(plus: terms.markup))
         return product.text(digits: digits - Catalog.creditDigits)
-    }
-
-    private func markup(for call: Call, at time: Timestamp) -> Decimal {
-        guard let assigned = governing(call, at: time) else { return .zero }
-        return definition(assigned.assignment.plan, at: time)?.plan.markup ?? .zero
     }
 
     /// 1 credit = 10^6 n$, 1 dollar = 10^9 n$.
@@ -54,23 +38,23 @@ extension Catalog {
         case negativeCost
     }
 
-    private static func rate(
-        _ call: Call, index: PriceIndex?, rule: Int?, markup: Decimal, countsCall: Bool
-    ) throws(Rejection) -> Rating {
+    static func rate(_ call: Call, by terms: Terms, countsCall: Bool) throws(Rejection) -> Rating {
         let isFree = call.keySource == .byok || (call.status == .failure && !call.hasUsage)
-        var rating = Rating(charge: .zero, notional: .zero, list: index?.position, rule: rule, markup: markup)
-        guard let index else {
+        let markup = terms.markup
+        var rating = Rating(
+            charge: .zero, notional: .zero, list: terms.prices?.position, rule: terms.rule, markup: markup)
+        guard let index = terms.prices else {
             // Where nothing would be charged, no price is missing.
             rating.unpriced = isFree ? nil : .noList
             return rating
         }
-        guard let rule else {
+        guard let rule = terms.priceRule else {
             rating.unpriced = isFree ? nil : .noRule
             return rating
         }
         var product: Exact
         let digits: Int
-        switch price(call, by: index.list, rule: rule, countsCall: countsCall) {
+        switch price(call, by: rule, unit: index.list.unit, countsCall: countsCall) {
         case .priced(let exact, let unitDigits):
             (product, digits) = (exact, unitDigits)
         case .unpriced(let reason):
@@ -80,7 +64,7 @@ extension Catalog {
             throw Rejection(
                 code: "amount_out_of_range", field: "data.cost_usd", detail: "the reported cost is negative")
         }
-        rating.multipliers = factors(of: index.list, for: call)
+        rating.multipliers = terms.factors
         for factor in rating.multipliers { product.multiply(by: factor.value) }
         product.multiply(by: one(plus: markup))
         guard let notional = product.rounded(digits: digits) else { throw tooLarge(call) }
@@ -97,8 +81,9 @@ extension Catalog {
     }
 
     /// What the rule says the call's usage is worth, before multipliers and markup.
-    private static func price(_ call: Call, by list: PriceList, rule index: Int, countsCall: Bool) -> Priced {
-        let rule = list.rules[index]
+    private static func price(
+        _ call: Call, by rule: PriceRule, unit: PriceList.Unit, countsCall: Bool
+    ) -> Priced {
         if let factor = rule.reportedCost {
             guard let cost = call.cost else { return .unpriced(.noCost) }
             guard cost.mantissa >= 0 else { return .negativeCost }
@@ -119,7 +104,7 @@ extension Catalog {
             }
         }
         if countsCall { add(1, at: rule.perCall, to: &sum) }
-        return .priced(sum, digits: list.unit == .credits ? creditDigits : dollarDigits)
+        return .priced(sum, digits: unit == .credits ? creditDigits : dollarDigits)
     }
 
     /// Totals are inclusive; prices are for disjoint kinds, a kind without its own taking that of its total.
@@ -152,7 +137,7 @@ extension Catalog {
 
     /// The factors of the list that the call's attributes pick, in the list's order. What a client states of itself
     /// (`client.*`) is never looked at.
-    private static func factors(of list: PriceList, for call: Call) -> [Rating.Factor] {
+    static func factors(of list: PriceList, for call: Call) -> [Rating.Factor] {
         if list.multipliers.isEmpty || call.attributes.isEmpty { return [] }
         var factors: [Rating.Factor] = []
         for multiplier in list.multipliers where !multiplier.attribute.text.utf8.starts(with: "client.".utf8) {
@@ -184,10 +169,9 @@ extension Call {
     /// Whether it says that something was used: some count over zero.
     public var hasUsage: Bool {
         guard let usage else { return false }
-        let counts = [
-            usage.inputTokens, usage.outputTokens, usage.images, usage.characters, usage.searches, usage.requests,
-        ]
-        return counts.contains { ($0 ?? 0) > 0 } || (usage.audioSeconds?.mantissa ?? 0) > 0
+        return usage.inputTokens ?? 0 > 0 || usage.outputTokens ?? 0 > 0 || usage.images ?? 0 > 0
+            || usage.characters ?? 0 > 0 || usage.searches ?? 0 > 0 || usage.requests ?? 0 > 0
+            || usage.audioSeconds?.mantissa ?? 0 > 0
     }
 }
 

@@ -1,12 +1,26 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 void tally_thread_set_name(const char *name) { pthread_setname_np(pthread_self(), name); }
+
+int tally_thread_step_back(int steps) {
+    id_t thread = (id_t)gettid();
+    errno = 0;
+    int niceness = getpriority(PRIO_PROCESS, thread);
+    if (niceness == -1 && errno != 0) return -1;
+    niceness += steps;
+    return setpriority(PRIO_PROCESS, thread, niceness > 19 ? 19 : niceness);
+}
+
+int tally_thread_niceness(void) { return getpriority(PRIO_PROCESS, (id_t)gettid()); }
 
 _Static_assert(TALLY_EPOLL_IN == EPOLLIN, "EPOLLIN");
 _Static_assert(TALLY_EPOLL_OUT == EPOLLOUT, "EPOLLOUT");

@@ -18,12 +18,12 @@ struct Admission {
         case answer(Verdict)
     }
 
-    var book = Book()
+    var book = Book(countsCalls: true)
     /// Last position given out.
     var head: UInt64 = 0
-    /// Whether a call that Lago is to hear of was stored since the last window was closed.
-    var lagoUsageSinceClose = false
-    var lagoClosedThrough: Timestamp?
+    /// What of the calls that Lago is to hear of may still be in an open window.
+    private var lagoOpen: LagoOpen?
+    private var lagoClosedThrough: Timestamp?
     private var group: [Digest: Stored] = [:]
     let charges: ChargeStore
     /// By the position of the call's own record.
@@ -83,7 +83,7 @@ struct Admission {
         }
         head += 1
         noteCharge(of: event.fact, outcome: outcome, position: head)
-        noteLagoUsage(event, at: occurredAt)
+        noteLagoUsage(event, at: occurredAt, recordedAt: now)
         group[item.keyHash] = Stored(position: head, contentHash: item.contentHash)
         return .append(position: head, event: event, reencode: reencode)
     }
@@ -99,28 +99,44 @@ struct Admission {
     }
 
     /// Applies an event that is in the log: how recovery comes back to where admission was.
-    mutating func follow(_ event: Event, position: UInt64, at occurredAt: Timestamp) {
+    mutating func follow(
+        _ event: Event, position: UInt64, at occurredAt: Timestamp, recordedAt: Timestamp
+    ) {
         head = position
         let outcome = book.apply(event, position: position, at: occurredAt)
         noteCharge(of: event.fact, outcome: outcome, position: position)
-        noteLagoUsage(event, at: occurredAt)
+        noteLagoUsage(event, at: occurredAt, recordedAt: recordedAt)
     }
 
-    private mutating func noteLagoUsage(_ event: Event, at occurredAt: Timestamp) {
+    private mutating func noteLagoUsage(_ event: Event, at occurredAt: Timestamp, recordedAt: Timestamp) {
         switch event.fact {
         case .call(let call), .usage(let call):
-            if !lagoUsageSinceClose, book.catalog.standing(for: call, at: occurredAt)?.assignment.lago != nil {
-                lagoUsageSinceClose = true
-            }
+            guard book.catalog.subscription(for: call, at: occurredAt) != nil else { return }
+            lagoOpen = LagoOpen(
+                storedSince: lagoOpen?.storedSince ?? recordedAt,
+                latest: max(lagoOpen?.latest ?? occurredAt, occurredAt))
         case .callVoided, .callAmended:
-            // Which subscription the call was told to is the fold's to find; a closing too many seals nothing.
-            if book.catalog.hasSubscriptions { lagoUsageSinceClose = true }
+            // A closing too many seals nothing.
+            guard book.catalog.hasSubscriptions else { return }
+            // Whether Lago heard of the call is the projection's to say; a closing with nothing to seal harms nobody.
+            lagoOpen = LagoOpen(
+                storedSince: lagoOpen?.storedSince ?? recordedAt,
+                latest: max(lagoOpen?.latest ?? occurredAt, occurredAt))
         case .lagoWindowClosed(let closed):
-            lagoUsageSinceClose = false
             lagoClosedThrough = closed.through
+            // A call of the window that is still running stays open.
+            if let open = lagoOpen, open.latest < closed.through { lagoOpen = nil }
         default:
             break
         }
+    }
+
+    /// Calls that wait for the end of their window.
+    private struct LagoOpen {
+        /// When the first of them was stored: late calls wait for the end of the window they were stored in.
+        var storedSince: Timestamp
+        /// The latest time at which one of them happened.
+        var latest: Timestamp
     }
 
     /// The daemon's own events that are due at `now`: lots whose end has passed, windows to close.
@@ -134,7 +150,7 @@ struct Admission {
             let id = Name(checked: "expired/" + SHA256.hash(Array(ending.lot.text.utf8)).hex)
             events.append(Event(source: Admission.source, id: id, time: end, fact: .creditsExpired(ending)))
         }
-        if closingWindows && lagoUsageSinceClose {
+        if closingWindows && lagoOpen != nil {
             let through = windowStart(containing: now, seconds: lagoWindowSeconds)
             events.append(
                 Event(
@@ -146,11 +162,11 @@ struct Admission {
         return events
     }
 
-    /// Whether a boundary has passed since windows were last closed.
+    /// Whether the window in which something waits has ended and was not closed since.
     func windowHasEnded(at now: Timestamp, seconds: Int64) -> Bool {
-        guard lagoUsageSinceClose else { return false }
-        guard let closed = lagoClosedThrough else { return true }
-        return windowStart(containing: now, seconds: seconds) > closed
+        guard let open = lagoOpen else { return false }
+        return windowStart(containing: now, seconds: seconds) > max(
+            lagoClosedThrough ?? .earliest, windowStart(containing: open.storedSince, seconds: seconds))
     }
 
     /// The `source` of every event that the daemon itself writes. No client may use it.

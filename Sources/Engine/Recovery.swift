@@ -63,7 +63,8 @@ extension LogWriter {
                     } catch {
                         throw RecoveryError.record(position: position, reason: "\(error)")
                     }
-                    admission.follow(record.event, position: position, at: record.occurredAt)
+                    admission.follow(
+                        record.event, position: position, at: record.occurredAt, recordedAt: record.recordedAt)
                     if position > indexed {
                         index.insert(
                             KeyIndex.Entry(

@@ -32,7 +32,7 @@ extension EventLog {
         return last
     }
 
-    /// One record. Nil past high water and at 0.
+    /// One record, checked against the hash beside it: what has rotted is not handed out. Nil past high water and at 0.
     /// - Throws: `LogError`, and what `body` throws.
     public func withRecord<Result>(
         at position: UInt64, _ body: (UnsafeRawBufferPointer) throws -> Result
@@ -40,7 +40,7 @@ extension EventLog {
         guard position >= 1 && position <= highWater else { return nil }
         var result: Result?
         try readFrames(from: position, through: position) { frame in
-            result = try body(frame.record(Int(position - frame.firstPosition)))
+            result = try body(frame.checkedRecord(Int(position - frame.firstPosition)))
             return false
         }
         return result

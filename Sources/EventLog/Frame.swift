@@ -100,6 +100,15 @@ public struct Frame {
         return UnsafeRawBufferPointer(rebasing: bytes[(base + start)..<(base + end)])
     }
 
+    /// As `record`, and whose hash begins as the table says.
+    func checkedRecord(_ index: Int) throws(LogError) -> UnsafeRawBufferPointer {
+        let record = try record(index)
+        guard Frame.hash(ofRecord: record).word0.bigEndian == hashBeginning(index) else {
+            throw .corrupt(position: firstPosition + UInt64(index), reason: "its bytes are not those of its hash")
+        }
+        return record
+    }
+
     /// The first eight bytes of the record's hash as the table has them, in memory order.
     private func hashBeginning(_ index: Int) -> UInt64 {
         bytes.loadUnaligned(fromByteOffset: Frame.headerSize + Frame.entrySize * index + 4, as: UInt64.self)

@@ -57,6 +57,8 @@ extension NativeParser {
             case "provider": rule.provider = try name("provider")
             case "model": rule.model = try name("model")
             case "operation": rule.operation = try choice("operation", operations)
+            case "above_input_tokens":
+                rule.aboveInputTokens = try integer("above_input_tokens", in: 0...Usage.countMax)
             case "per":
                 guard let per = try integer("per", in: 1000...1_000_000) else { continue }
                 if per != 1000 && per != 1_000_000 { note("out_of_range", "per", "must be 1000 or 1000000") }

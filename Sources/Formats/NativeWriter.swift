@@ -253,6 +253,7 @@ extension JSONWriter {
         member("provider", string: rule.provider?.text)
         member("model", string: rule.model?.text)
         member("operation", string: rule.operation?.name)
+        member("above_input_tokens", integer: rule.aboveInputTokens)
         member("per", integer: rule.per)
         member("any_token", string: rule.anyToken?.text)
         member("input", string: rule.input?.text)

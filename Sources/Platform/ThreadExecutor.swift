@@ -19,11 +19,11 @@ public final class ThreadExecutor: SerialExecutor, @unchecked Sendable {
 
     private let mailbox: Condition<Mailbox>
 
-    /// `name`: at most 15 bytes, what `top -H` shows.
-    public init(name: String) {
+    /// `name`: at most 15 bytes, what `top -H` shows. `niceness`: as of `Thread`.
+    public init(name: String, niceness: Int = 0) {
         let mailbox = Condition(Mailbox())
         self.mailbox = mailbox
-        _ = Thread(name: name) {
+        _ = Thread(name: name, niceness: niceness) {
             pthread_detach(pthread_self())
             mailbox.withLock { $0.thread = pthread_self() }
             ThreadExecutor.run(mailbox)

@@ -78,17 +78,17 @@ public struct Calls: Projection {
     }
 
     public mutating func flush(into sink: any RowSink) throws {
-        var rows: [SumRow] = []
-        rows.reserveCapacity(pending.count)
-        for (key, counts) in pending {
-            rows.append(
-                SumRow(
-                    key: [
-                        .integer(Int64(key.kind)), names.cell(key.owner), .integer(Int64(key.day.number)),
-                        .integer(Int64(key.status.rawValue)), .integer(Int64(key.keySource.rawValue)),
-                    ], sums: [counts.counted, counts.uncounted]))
+        let rows = Array(pending)
+        try sink.add(rows.count, to: Calls.counts) { index, cells in
+            let (key, counts) = rows[index]
+            cells.integer(Int64(key.kind))
+            cells.name(key.owner, of: names)
+            cells.integer(Int64(key.day.number))
+            cells.integer(Int64(key.status.rawValue))
+            cells.integer(Int64(key.keySource.rawValue))
+            cells.integer(counts.counted)
+            cells.integer(counts.uncounted)
         }
-        try sink.add(rows, to: Calls.counts)
         pending.removeAll(keepingCapacity: true)
         names.trim()
         try controls.flush(into: sink)

@@ -6,7 +6,7 @@ internal import Schemas
 /// Balances, lots and allocations as they stand, and every movement that led there.
 public struct Credits: Projection {
     public static let name = "credits"
-    public static let schemaVersion = 1
+    public static let schemaVersion = 2
     public static var schema: [UInt8] { Schema.book + Schema.credits }
     public static let tables = book.all + [movements, spending]
 
@@ -37,6 +37,22 @@ public struct Credits: Projection {
         var overage: Money
         var invoiced: Money
         var slices: [Slice]
+
+        func fill(_ cells: inout RowCells, names: borrowing NamePool) {
+            cells.integer(isUser ? 1 : 0)
+            cells.name(owner, of: names)
+            cells.integer(Int64(position))
+            cells.integer(Int64(seq))
+            cells.integer(at.microseconds)
+            cells.integer(Int64(kind.rawValue))
+            cells.integer(amount.nanos)
+            cells.integer(balanceAfter.nanos)
+            cells.name(user, of: names)
+            cells.name(model, of: names)
+            cells.integer(overage.nanos)
+            cells.integer(invoiced.nanos)
+            SliceText.write(slices, to: &cells)
+        }
     }
     private struct Spender: Hashable {
         var org: UInt32
@@ -112,44 +128,40 @@ public struct Credits: Projection {
             while byOwner.count <= place { byOwner.append([]) }
             byOwner[place].append(Int32(index))
         }
-        for places in byOwner {
-            for place in places {
-                let item = pending[Int(place)]
-                try sink.append(
-                    [
-                        .integer(item.at.microseconds), .integer(Int64(item.kind.rawValue)),
-                        .integer(item.amount.nanos), .integer(item.balanceAfter.nanos), names.cell(item.user),
-                        names.cell(item.model), .integer(item.overage.nanos), .integer(item.invoiced.nanos),
-                        .text(SliceText.write(item.slices)),
-                    ],
-                    key: [
-                        .integer(item.isUser ? 1 : 0), names.cell(item.owner), .integer(Int64(item.position)),
-                        .integer(Int64(item.seq)),
-                    ], to: Credits.movements)
+        let order = byOwner.joined().map { Int($0) }
+        let names = names
+        try pending.withUnsafeBufferPointer { pending in
+            try sink.append(order.count, to: Credits.movements) { index, cells in
+                pending[order[index]].fill(&cells, names: names)
             }
         }
         pending.removeAll(keepingCapacity: true)
-        try sink.add(
-            spent.map { key, sums in
-                SumRow(key: [names.cell(key.org), names.cell(key.user)], sums: [sums.charged, sums.overage])
-            }, to: Credits.spending)
+        let spenders = Array(spent)
+        try sink.add(spenders.count, to: Credits.spending) { index, cells in
+            cells.name(spenders[index].key.org, of: names)
+            cells.name(spenders[index].key.user, of: names)
+            cells.integer(spenders[index].value.charged)
+            cells.integer(spenders[index].value.overage)
+        }
         spent.removeAll(keepingCapacity: true)
-        names.trim()
+        self.names.trim()
         try rows.flush(into: sink)
     }
 }
 
 /// Slices as text: "amount lot" a line. Names hold no control characters, so a line feed ends one.
 enum SliceText {
-    static func write(_ slices: [Slice]) -> String {
-        var text = ""
+    static func write(_ slices: [Slice], to cells: inout RowCells) {
+        cells.beginText()
+        var isFirst = true
         for slice in slices {
-            if !text.isEmpty { text += "\n" }
-            text += String(slice.amount.nanos)
-            text += " "
-            text += slice.lot.text
+            if !isFirst { cells.piece(byte: 0x0A) }
+            isFirst = false
+            cells.piece(decimal: slice.amount.nanos)
+            cells.piece(byte: 0x20)
+            cells.piece(slice.lot.text)
         }
-        return text
+        cells.endText()
     }
 
     /// Traps on what `write` never made.

@@ -62,6 +62,16 @@ public struct UserCredits: Hashable, Sendable {
     /// Part of `spent` that no lot covered.
     public var overage: Money
     public var allocation: AllocationStatus?
+
+    public init(
+        pool: CreditSummary, available: Money, spent: Money, overage: Money, allocation: AllocationStatus?
+    ) {
+        self.pool = pool
+        self.available = available
+        self.spent = spent
+        self.overage = overage
+        self.allocation = allocation
+    }
 }
 
 /// An owner's movements, newest first, a page at a time.

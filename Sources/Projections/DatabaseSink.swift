@@ -6,35 +6,25 @@ public final class DatabaseSink: RowSink {
     /// Numbers of names kept in memory; past it the cache starts afresh and asks the file.
     public static let namesCachedMax = 200_000
 
+    public private(set) var digest: MultisetDigest
     private let database: Database
-    private var digester: RowDigester
-    private var names: [Value: Int64] = [:]
+    /// Numbers that the file gave to names.
+    private var numbers: [Value: Int64] = [:]
 
     /// `digest`: of the rows that are in the file.
     public init(_ database: Database, digest: MultisetDigest) {
         self.database = database
-        digester = RowDigester(digest)
+        self.digest = digest
     }
 
-    public var digest: MultisetDigest { digester.digest }
+    // MARK: - Names
 
-    /// Of the rows in the file, all read.
-    public static func digest(of tables: [Table], in database: Database) throws -> MultisetDigest {
-        var digester = RowDigester()
-        for table in tables {
-            try database.rows(table.scanSQL) { row in
-                let key = table.keys.indices.map { row.value(at: $0) }
-                let values = table.values.indices.map { row.value(at: table.keys.count + $0) }
-                digester.add(table, key: key, values: values)
-            }
-        }
-        return digester.digest
-    }
+    /// The file's numbers of names by those of the fold's pool, within one call; 0 when not yet known.
+    private typealias PoolNumbers = [Int64]
 
-    /// The number of a name, given one when it has none; 0 for null.
+    /// The number of a name, given one when it has none.
     private func number(of name: Value) throws(SQLiteError) -> Int64 {
-        if name == .null { return 0 }
-        if let number = names[name] { return number }
+        if let number = numbers[name] { return number }
         let select = try database.statement("SELECT id FROM names WHERE text = ?")
         try select.bind(name, at: 0)
         var number: Int64
@@ -48,111 +38,205 @@ public final class DatabaseSink: RowSink {
             number = insert.integer(at: 0)
             while try insert.step() {}
         }
-        if names.count >= DatabaseSink.namesCachedMax { names.removeAll(keepingCapacity: true) }
-        names[name] = number
+        if numbers.count >= DatabaseSink.namesCachedMax { numbers.removeAll(keepingCapacity: true) }
+        numbers[name] = number
         return number
     }
 
-    /// Binds cells as the file holds them, without making arrays of them.
+    /// The number of the name in a cell; 0 for null.
+    private func number(
+        _ cells: borrowing RowCells, at index: Int, pool: inout PoolNumbers
+    ) throws(SQLiteError) -> Int64 {
+        let cell = cells[index]
+        if cell.kind == .null { return 0 }
+        let place = Int(cell.poolNumber)
+        if place == 0 { return try number(of: cells.value(index)) }
+        if place < pool.count {
+            if pool[place] != 0 { return pool[place] }
+        } else {
+            pool.append(contentsOf: repeatElement(0, count: place + 1 - pool.count))
+        }
+        let number = try number(of: cells.value(index))
+        pool[place] = number
+        return number
+    }
+
+    // MARK: - Statements
+
+    /// Binds cells as the file holds them; text stays where it is, so the statement is to be reset before the row is.
     private func bind(
-        _ cells: [Value], _ columns: [Table.Column], to statement: Statement, from first: Int
+        _ cells: borrowing RowCells, _ range: Range<Int>, of table: Table, pool: inout PoolNumbers,
+        to statement: Statement, at first: Int = 0
     ) throws(SQLiteError) {
-        precondition(cells.count == columns.count, "\(cells.count) cells for \(columns.count) columns")
-        for index in columns.indices {
-            if columns[index].isName {
-                try statement.bind(try number(of: cells[index]), at: first + index)
-            } else {
-                try statement.bind(cells[index], at: first + index)
-            }
-        }
-    }
-
-    /// Cells as the file holds them: names as their numbers.
-    private func stored(_ cells: [Value], _ columns: [Table.Column]) throws(SQLiteError) -> [Value] {
-        precondition(cells.count == columns.count, "\(cells.count) cells for \(columns.count) columns")
-        var stored = cells
-        for index in columns.indices where columns[index].isName {
-            stored[index] = .integer(try number(of: cells[index]))
-        }
-        return stored
-    }
-
-    public func add(_ rows: [SumRow], to table: Table) throws {
-        precondition(table.kind == .sums, "table \(table.name) has no sums")
-        // In the order of the table's B-tree: neighbours share a page.
-        var keys: [(stored: [Value], row: Int)] = []
-        keys.reserveCapacity(rows.count)
-        for index in rows.indices { keys.append((try stored(rows[index].key, table.keys), index)) }
-        keys.sort { DatabaseSink.precedes($0.stored, $1.stored) }
-
-        let statement = try database.statement(table.addSQL)
-        var totals = [Int64](repeating: 0, count: table.values.count)
-        for (stored, index) in keys {
-            let row = rows[index]
-            precondition(row.sums.count == totals.count, "\(row.sums.count) sums for table \(table.name)")
-            for column in stored.indices { try statement.bind(stored[column], at: column) }
-            for column in totals.indices { try statement.bind(row.sums[column], at: stored.count + column) }
-            guard try statement.step() else { preconditionFailure("no row returned: \(table.addSQL)") }
-            for column in totals.indices { totals[column] = statement.integer(at: column) }
-            statement.reset()
-            digester.change(table, key: row.key, sums: totals, delta: row.sums)
-            if totals.allSatisfy({ $0 == 0 }) { try delete(stored, from: table) }
-        }
-    }
-
-    private static func precedes(_ left: [Value], _ right: [Value]) -> Bool {
-        for index in left.indices {
-            switch (left[index], right[index]) {
-            case (.integer(let left), .integer(let right)):
-                if left != right { return left < right }
-            case (.text(let left), .text(let right)):
-                if left != right { return left.utf8.lexicographicallyPrecedes(right.utf8) }
-            default:
+        for index in range {
+            let place = first + index - range.lowerBound
+            if table.isName[index] {
+                try statement.bind(try number(cells, at: index, pool: &pool), at: place)
                 continue
             }
+            switch cells[index].kind {
+            case .null: try statement.bindNull(at: place)
+            case .integer: try statement.bind(cells[index].integer, at: place)
+            case .text: try statement.bind(borrowing: cells.content(index), at: place)
+            case .blob: try statement.bind([UInt8](cells.content(index)), at: place)
+            }
         }
-        return false
     }
 
-    private func delete(_ stored: [Value], from table: Table) throws(SQLiteError) {
-        let statement = try database.statement(table.deleteSQL)
-        try statement.bind(stored)
-        try statement.step()
-    }
-
-    public func append(_ values: [Value], key: [Value], to table: Table) throws {
-        precondition(table.kind == .appended, "table \(table.name) is not appended to")
+    private func insert(
+        _ cells: borrowing RowCells, into table: Table, pool: inout PoolNumbers
+    ) throws(SQLiteError) {
         let statement = try database.statement(table.insertSQL)
-        try bind(key, table.keys, to: statement, from: 0)
-        try bind(values, table.values, to: statement, from: key.count)
+        try bind(cells, 0..<cells.count, of: table, pool: &pool, to: statement)
         try statement.step()
-        digester.add(table, key: key, values: values)
     }
 
-    public func put(_ values: [Value], key: [Value], in table: Table) throws {
-        precondition(table.kind == .rows, "table \(table.name) has no rows to replace")
-        if let before = try self.values(key: key, in: table) {
-            if before == values { return }
-            digester.remove(table, key: key, values: before)
-        }
-        let statement = try database.statement(table.putSQL)
-        try statement.bind(try stored(key, table.keys) + stored(values, table.values))
+    /// Writes the columns from `first` on. Those before it have not changed: an index on them is left alone.
+    private func update(
+        _ cells: borrowing RowCells, from first: Int, in table: Table, pool: inout PoolNumbers
+    ) throws(SQLiteError) {
+        let statement = try database.statement(table.updateSQL[first - table.keys.count])
+        try bind(cells, first..<cells.count, of: table, pool: &pool, to: statement)
+        try bind(cells, 0..<table.keys.count, of: table, pool: &pool, to: statement, at: cells.count - first)
         try statement.step()
-        digester.add(table, key: key, values: values)
+    }
+
+    private func delete(
+        _ cells: borrowing RowCells, from table: Table, pool: inout PoolNumbers
+    ) throws(SQLiteError) {
+        let statement = try database.statement(table.deleteSQL)
+        try bind(cells, 0..<table.keys.count, of: table, pool: &pool, to: statement)
+        try statement.step()
+    }
+
+    /// Reads the row with the key of `cells` into `before`; false when there is none.
+    private func read(
+        _ before: inout RowCells, keyOf cells: borrowing RowCells, from table: Table, pool: inout PoolNumbers
+    ) throws(SQLiteError) -> Bool {
+        let statement = try database.statement(table.selectSQL)
+        try bind(cells, 0..<table.keys.count, of: table, pool: &pool, to: statement)
+        guard try statement.step() else { return false }
+        defer { statement.reset() }
+        before.begin(with: cells, cells: table.keys.count)
+        for index in table.values.indices { before.append(statement.cell(at: index)) }
+        return true
+    }
+
+    // MARK: - Rows
+
+    public func add(_ count: Int, to table: Table, _ fill: (Int, inout RowCells) -> Void) throws {
+        precondition(table.kind == .sums, "table \(table.name) has no sums")
+        if count == 0 { return }
+        var cells = RowCells()
+        var before = RowCells()
+        var pool: PoolNumbers = []
+        var digest = digest
+        let width = table.keys.count
+        for index in try order(count, of: table, &cells, &pool, fill) {
+            table.fill(&cells, index, fill)
+            let isThere = try read(&before, keyOf: cells, from: table, pool: &pool)
+            if isThere {
+                digest.remove(before.canonical)
+                // Not SQLite's own sum: where one does not fit in 64 bits, it goes on in floating point.
+                guard cells.add(before, from: width) else { throw SumOverflow(table: table.name) }
+            }
+            if (width..<cells.count).allSatisfy({ cells[$0].integer == 0 }) {
+                if isThere { try delete(cells, from: table, pool: &pool) }
+                continue
+            }
+            if isThere {
+                try update(cells, from: width, in: table, pool: &pool)
+            } else {
+                try insert(cells, into: table, pool: &pool)
+            }
+            digest.add(cells.canonical)
+        }
+        self.digest = digest
+    }
+
+    /// The rows of sums in the order of the table's B-tree: neighbours share a page. Their keys are all numbers in the
+    /// file.
+    private func order(
+        _ count: Int, of table: Table, _ cells: inout RowCells, _ pool: inout PoolNumbers,
+        _ fill: (Int, inout RowCells) -> Void
+    ) throws(SQLiteError) -> [Int] {
+        let width = table.keys.count
+        var keys: [Int64] = []
+        keys.reserveCapacity(count * width)
+        for index in 0..<count {
+            table.fill(&cells, index, fill)
+            for column in 0..<width {
+                if table.isName[column] {
+                    keys.append(try number(cells, at: column, pool: &pool))
+                } else {
+                    precondition(cells[column].kind == .integer, "a key of sums that is no integer: \(table.name)")
+                    keys.append(cells[column].integer)
+                }
+            }
+        }
+        return keys.withUnsafeBufferPointer { keys in
+            (0..<count).sorted { left, right in
+                for column in 0..<width where keys[left * width + column] != keys[right * width + column] {
+                    return keys[left * width + column] < keys[right * width + column]
+                }
+                return false
+            }
+        }
+    }
+
+    public func append(_ count: Int, to table: Table, _ fill: (Int, inout RowCells) -> Void) throws {
+        precondition(table.kind == .appended, "table \(table.name) is not appended to")
+        if count == 0 { return }
+        var cells = RowCells()
+        var pool: PoolNumbers = []
+        var digest = digest
+        for index in 0..<count {
+            table.fill(&cells, index, fill)
+            try insert(cells, into: table, pool: &pool)
+            digest.add(cells.canonical)
+        }
+        self.digest = digest
+    }
+
+    public func put(_ count: Int, in table: Table, _ fill: (Int, inout RowCells) -> Void) throws {
+        precondition(table.kind == .rows, "table \(table.name) has no rows to replace")
+        if count == 0 { return }
+        var cells = RowCells()
+        var before = RowCells()
+        var pool: PoolNumbers = []
+        var digest = digest
+        for index in 0..<count {
+            table.fill(&cells, index, fill)
+            if try read(&before, keyOf: cells, from: table, pool: &pool) {
+                guard let first = cells.firstDifference(to: before, from: table.keys.count) else { continue }
+                try update(cells, from: first, in: table, pool: &pool)
+                digest.remove(before.canonical)
+            } else {
+                try insert(cells, into: table, pool: &pool)
+            }
+            digest.add(cells.canonical)
+        }
+        self.digest = digest
     }
 
     public func remove(key: [Value], from table: Table) throws {
-        guard let before = try values(key: key, in: table) else { return }
-        try delete(try stored(key, table.keys), from: table)
-        digester.remove(table, key: key, values: before)
+        precondition(table.kind == .rows, "table \(table.name) has no rows to remove")
+        var cells = RowCells()
+        var before = RowCells()
+        var pool: PoolNumbers = []
+        table.fill(&cells, key: key)
+        guard try read(&before, keyOf: cells, from: table, pool: &pool) else { return }
+        try delete(cells, from: table, pool: &pool)
+        digest.remove(before.canonical)
     }
 
     public func values(key: [Value], in table: Table) throws -> [Value]? {
         precondition(table.kind == .rows, "table \(table.name) has no rows to read")
-        let statement = try database.statement(table.selectSQL)
-        try statement.bind(try stored(key, table.keys))
-        guard try statement.step() else { return nil }
-        defer { statement.reset() }
-        return table.values.indices.map { statement.value(at: $0) }
+        var cells = RowCells()
+        var before = RowCells()
+        var pool: PoolNumbers = []
+        table.fill(&cells, key: key)
+        guard try read(&before, keyOf: cells, from: table, pool: &pool) else { return nil }
+        return (table.keys.count..<before.count).map { before.value($0) }
     }
 }

@@ -26,14 +26,26 @@ public struct EventLogSource: RecordSource {
         }
     }
 
+    public func read(
+        after position: UInt64, recordsMax: Int, bytesMax: Int, decoder: RecordDecoder,
+        _ body: (Record) throws -> Void
+    ) throws -> UInt64 {
+        try log.read(after: position, recordsMax: recordsMax, bytesMax: bytesMax) { position, bytes in
+            try body(try Self.decode(bytes, at: position, with: decoder))
+        }
+    }
+
     public func record(at position: UInt64) throws -> Record? {
         try log.withRecord(at: position) { try Self.decode($0, at: position) }
     }
 
-    private static func decode(_ bytes: UnsafeRawBufferPointer, at position: UInt64) throws -> Record {
+    /// A record out of the log's bytes. Throws `RecordFault`.
+    public static func decode(
+        _ bytes: UnsafeRawBufferPointer, at position: UInt64, with decoder: RecordDecoder? = nil
+    ) throws(RecordFault) -> Record {
         let record: Record
-        do {
-            record = try RecordCodec.decode(bytes)
+        do throws(RecordError) {
+            record = if let decoder { try decoder.decode(bytes) } else { try RecordCodec.decode(bytes) }
         } catch {
             throw RecordFault(position: position, reason: "cannot be read: \(error)")
         }

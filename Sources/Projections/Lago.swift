@@ -7,7 +7,7 @@ internal import Schemas
 /// became of the batches (contract 6).
 public struct Lago: Projection {
     public static let name = "lago"
-    public static let schemaVersion = 1
+    public static let schemaVersion = 2
     public static var schema: [UInt8] { Schema.book + Schema.lago }
     public static let tables = book.all + [openLines, lines, batches, windows, received]
     /// Until the first window is closed.
@@ -173,18 +173,28 @@ public struct Lago: Projection {
         // A line sealed and opened anew since the last flush is in both: first out, then in.
         for key in removed { try sink.remove(key: LagoColumns.cells(key), from: Lago.openLines) }
         removed.removeAll(keepingCapacity: true)
+        // Not one sealed since it changed, nor one that is here twice since it was sealed and opened anew.
+        var lines: [(key: LagoLineKey, sums: LagoSums)] = []
+        lines.reserveCapacity(changed.count)
         for key in changed {
-            // Sealed since it changed, or written already when it was sealed and opened anew.
             guard let line = open[key], line.isChanged else { continue }
             open[key]?.isChanged = false
-            try sink.put(LagoColumns.cells(line.sums), key: LagoColumns.cells(key), in: Lago.openLines)
+            lines.append((key, line.sums))
+        }
+        try sink.put(lines.count, in: Lago.openLines) { index, cells in
+            LagoColumns.fill(&cells, lines[index].key)
+            LagoColumns.fill(&cells, lines[index].sums)
         }
         changed.removeAll(keepingCapacity: true)
         for sealed in sealed {
-            for line in sealed.lines {
-                try sink.append(
-                    [.integer(line.batch)] + LagoColumns.cells(line.key) + LagoColumns.cells(line.sums),
-                    key: [.integer(Int64(line.position)), .integer(line.number)], to: Lago.lines)
+            let lines = sealed.lines
+            try sink.append(lines.count, to: Lago.lines) { index, cells in
+                let line = lines[index]
+                cells.integer(Int64(line.position))
+                cells.integer(line.number)
+                cells.integer(line.batch)
+                LagoColumns.fill(&cells, line.key)
+                LagoColumns.fill(&cells, line.sums)
             }
             for batch in sealed.batches {
                 try sink.put(LagoColumns.cells(batch), key: LagoColumns.cells(batch.id), in: Lago.batches)

@@ -1,30 +1,32 @@
-internal import Billing
+public import Billing
 
 /// The body for Lago's `POST /api/v1/events/batch`: a pure function of sealed lines, so the same bytes every time.
 ///
-/// Each line gives an `llm_usage` event (transaction id: the line's), and where something is due an `llm_overage` event
-/// (the line's id and "-overage"), whose `precise_total_amount_cents` a dynamic charge takes as it is. Its `units` are
-/// the credits due: over zero, since Lago makes an amount of no units nothing. Counts and credits of a line that takes
-/// calls back are negative; a negative amount due makes no event (`LagoSums.creditDue`).
+/// Each line gives an `llm_usage` event (transaction id: the line's id and the microsecond at which its window was
+/// closed, so that the lines of another log never meet it in one Lago), and where something is due an `llm_overage`
+/// event (the same and "-overage"), whose `precise_total_amount_cents` a dynamic charge takes as it is. Its `units` are
+/// the credits due: over zero, since Lago makes an amount of no units nothing. Counts and credits of a
+/// line that takes calls back are negative; a negative amount due makes no event (`LagoSums.creditDue`).
 public enum LagoBatchBody {
-    public static func bytes(_ lines: [LagoLine], batch: LagoBatchID) -> [UInt8] {
+    public static func bytes(_ lines: [LagoLine], batch: LagoBatchID, closedAt: Timestamp) -> [UInt8] {
         var text = "{\"events\":["
         var isFirst = true
         for line in lines {
             text += isFirst ? "" : ","
             isFirst = false
-            usage(line, batch: batch, into: &text)
+            let transaction = "\(line.id)-\(closedAt.microseconds)"
+            usage(line, transaction, batch: batch, into: &text)
             guard line.sums.invoiced > .zero else { continue }
             text += ","
-            overage(line, batch: batch, into: &text)
+            overage(line, transaction, batch: batch, into: &text)
         }
         text += "]}"
         return Array(text.utf8)
     }
 
-    private static func usage(_ line: LagoLine, batch: LagoBatchID, into text: inout String) {
+    private static func usage(_ line: LagoLine, _ transaction: String, batch: LagoBatchID, into text: inout String) {
         let sums = line.sums
-        begin(line.id, "llm_usage", line, into: &text)
+        begin(transaction, "llm_usage", line, into: &text)
         text += ",\"properties\":{"
         dimensions(line, into: &text)
         for (name, count) in [
@@ -43,8 +45,10 @@ public enum LagoBatchBody {
         end(line, batch: batch, into: &text)
     }
 
-    private static func overage(_ line: LagoLine, batch: LagoBatchID, into text: inout String) {
-        begin(line.id + "-overage", "llm_overage", line, into: &text)
+    private static func overage(
+        _ line: LagoLine, _ transaction: String, batch: LagoBatchID, into text: inout String
+    ) {
+        begin(transaction + "-overage", "llm_overage", line, into: &text)
         text += ",\"precise_total_amount_cents\":\"\(cents(line.sums.invoiced))\",\"properties\":{"
         dimensions(line, into: &text)
         text += ",\"units\":\"\(line.sums.invoiced.credits)\""

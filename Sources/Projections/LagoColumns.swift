@@ -23,14 +23,31 @@ enum LagoColumns {
         ]
     }
 
-    static func cells(_ sums: LagoSums) -> [Value] {
-        [
-            .integer(sums.calls), .integer(sums.inputTokens), .integer(sums.outputTokens),
-            .integer(sums.cacheReadTokens), .integer(sums.cacheWriteTokens), .integer(sums.reasoningTokens),
-            .integer(sums.images), .integer(sums.audioMicros), .integer(sums.characters), .integer(sums.searches),
-            .integer(sums.charge.nanos), .integer(sums.invoiced.nanos), .integer(sums.lastAt.microseconds),
-            .integer(Int64(sums.firstPosition)), .integer(Int64(sums.lastPosition)),
-        ]
+    static func fill(_ cells: inout RowCells, _ key: LagoLineKey) {
+        cells.text(key.subscription.text)
+        cells.integer(key.windowStart)
+        cells.integer(key.windowSeconds)
+        cells.text(key.provider.text)
+        cells.text(key.model.text)
+        cells.integer(Int64(key.operation.rawValue))
+    }
+
+    static func fill(_ cells: inout RowCells, _ sums: LagoSums) {
+        cells.integer(sums.calls)
+        cells.integer(sums.inputTokens)
+        cells.integer(sums.outputTokens)
+        cells.integer(sums.cacheReadTokens)
+        cells.integer(sums.cacheWriteTokens)
+        cells.integer(sums.reasoningTokens)
+        cells.integer(sums.images)
+        cells.integer(sums.audioMicros)
+        cells.integer(sums.characters)
+        cells.integer(sums.searches)
+        cells.integer(sums.charge.nanos)
+        cells.integer(sums.invoiced.nanos)
+        cells.integer(sums.lastAt.microseconds)
+        cells.integer(Int64(sums.firstPosition))
+        cells.integer(Int64(sums.lastPosition))
     }
 
     static func cells(_ id: LagoBatchID) -> [Value] { [.integer(Int64(id.position)), .integer(id.number)] }

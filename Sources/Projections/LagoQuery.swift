@@ -1,4 +1,5 @@
-internal import Billing
+public import Billing
+internal import Records
 internal import SQLite
 
 /// Batches in the order of their ids, a page at a time.
@@ -59,7 +60,10 @@ public struct LagoBatchQuery: Query {
         try reader.database.rows(
             "\(Lago.lines.scanSQL) WHERE position = ? AND batch = ? ORDER BY number", position, .integer(id.number)
         ) { lines.append(LagoColumns.line($0)) }
-        return LagoBatchContent(batch: batch, lines: lines)
+        guard let closing = try reader.log.record(at: id.position) else {
+            throw RecordFault(position: id.position, reason: "the log does not have it")
+        }
+        return LagoBatchContent(batch: batch, lines: lines, closedAt: closing.recordedAt)
     }
 }
 
@@ -67,9 +71,11 @@ public struct LagoBatchContent: Hashable, Sendable {
     public var batch: LagoBatch
     /// In the order of their numbers.
     public var lines: [LagoLine]
+    /// When its window was closed.
+    public var closedAt: Timestamp
 
     /// The body for Lago's batch endpoint.
-    public var body: [UInt8] { LagoBatchBody.bytes(lines, batch: batch.id) }
+    public var body: [UInt8] { LagoBatchBody.bytes(lines, batch: batch.id, closedAt: closedAt) }
 }
 
 /// The position of the first record that came in by Lago's door with a transaction id; nil when there is none.

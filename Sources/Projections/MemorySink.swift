@@ -3,49 +3,100 @@ public import SQLite
 
 /// Keeps what it must to have the digest, and nothing on disk: how `verify` refolds a log at the speed of memory.
 public final class MemorySink: RowSink {
-    private var digester = RowDigester()
-    private var sums: [UInt8: [[Value]: [Int64]]] = [:]
-    private var rows: [UInt8: [[Value]: [Value]]] = [:]
+    public private(set) var digest = MultisetDigest()
+    /// By the canonical bytes of a key, which begin with the table's tag.
+    private var sums: [[UInt8]: [Int64]] = [:]
+    /// The canonical bytes of a row by those of its key.
+    private var rows: [[UInt8]: [UInt8]] = [:]
 
     public init() {}
 
-    public var digest: MultisetDigest { digester.digest }
+    private func key(of cells: borrowing RowCells, _ table: Table) -> [UInt8] {
+        [UInt8](UnsafeRawBufferPointer(rebasing: cells.canonical[..<cells[table.keys.count - 1].end]))
+    }
 
-    public func add(_ rows: [SumRow], to table: Table) throws {
+    public func add(_ count: Int, to table: Table, _ fill: (Int, inout RowCells) -> Void) throws {
         precondition(table.kind == .sums, "table \(table.name) has no sums")
-        for row in rows {
-            var totals = row.sums
-            if let before = sums[table.tag]?[row.key] {
-                for index in totals.indices {
-                    let (sum, overflow) = totals[index].addingReportingOverflow(before[index])
-                    if overflow { throw SumOverflow(table: table.name) }
-                    totals[index] = sum
-                }
+        let columns = table.keys.count..<table.keys.count + table.values.count
+        var cells = RowCells()
+        var digest = digest
+        for index in 0..<count {
+            table.fill(&cells, index, fill)
+            let key = key(of: cells, table)
+            if let before = sums[key] {
+                let added = columns.map { cells[$0].integer }
+                cells.truncate(to: columns.lowerBound)
+                for sum in before { cells.integer(sum) }
+                digest.remove(cells.canonical)
+                guard cells.add(added, from: columns.lowerBound) else { throw SumOverflow(table: table.name) }
             }
-            digester.change(table, key: row.key, sums: totals, delta: row.sums)
-            sums[table.tag, default: [:]][row.key] = totals.contains(where: { $0 != 0 }) ? totals : nil
+            if columns.allSatisfy({ cells[$0].integer == 0 }) {
+                sums[key] = nil
+            } else {
+                sums[key] = columns.map { cells[$0].integer }
+                digest.add(cells.canonical)
+            }
+        }
+        self.digest = digest
+    }
+
+    public func append(_ count: Int, to table: Table, _ fill: (Int, inout RowCells) -> Void) throws {
+        precondition(table.kind == .appended, "table \(table.name) is not appended to")
+        var cells = RowCells()
+        var digest = digest
+        for index in 0..<count {
+            table.fill(&cells, index, fill)
+            digest.add(cells.canonical)
+        }
+        self.digest = digest
+    }
+
+    public func put(_ count: Int, in table: Table, _ fill: (Int, inout RowCells) -> Void) throws {
+        precondition(table.kind == .rows, "table \(table.name) has no rows to replace")
+        var cells = RowCells()
+        for index in 0..<count {
+            table.fill(&cells, index, fill)
+            digest.add(cells.canonical)
+            if let before = rows.updateValue([UInt8](cells.canonical), forKey: key(of: cells, table)) {
+                digest.remove(before)
+            }
         }
     }
 
-    public func append(_ values: [Value], key: [Value], to table: Table) throws {
-        precondition(table.kind == .appended, "table \(table.name) is not appended to")
-        digester.add(table, key: key, values: values)
-    }
-
-    public func put(_ values: [Value], key: [Value], in table: Table) throws {
-        try remove(key: key, from: table)
-        digester.add(table, key: key, values: values)
-        rows[table.tag, default: [:]][key] = values
-    }
-
     public func remove(key: [Value], from table: Table) throws {
-        precondition(table.kind == .rows, "table \(table.name) has no rows to replace")
-        guard let before = rows[table.tag]?.removeValue(forKey: key) else { return }
-        digester.remove(table, key: key, values: before)
+        precondition(table.kind == .rows, "table \(table.name) has no rows to remove")
+        var cells = RowCells()
+        table.fill(&cells, key: key)
+        guard let before = rows.removeValue(forKey: self.key(of: cells, table)) else { return }
+        digest.remove(before)
     }
 
     public func values(key: [Value], in table: Table) throws -> [Value]? {
         precondition(table.kind == .rows, "table \(table.name) has no rows to read")
-        return rows[table.tag]?[key]
+        var cells = RowCells()
+        table.fill(&cells, key: key)
+        let start = cells.canonical.count
+        return rows[self.key(of: cells, table)].map { MemorySink.values($0[start...]) }
+    }
+
+    /// From canonical bytes that this sink was given.
+    private static func values(_ bytes: ArraySlice<UInt8>) -> [Value] {
+        var rest = bytes
+        var values: [Value] = []
+        func take(_ count: Int) -> ArraySlice<UInt8> {
+            defer { rest = rest.dropFirst(count) }
+            return rest.prefix(count)
+        }
+        func number(_ count: Int) -> UInt64 { take(count).reduce(0) { $0 << 8 | UInt64($1) } }
+        while let kind = rest.popFirst() {
+            switch kind {
+            case 0: values.append(.null)
+            case 1: values.append(.integer(Int64(bitPattern: number(8))))
+            case 2: values.append(.text(String(decoding: take(Int(number(4))), as: UTF8.self)))
+            case 3: values.append(.blob([UInt8](take(Int(number(4))))))
+            default: preconditionFailure("cell of kind \(kind)")
+            }
+        }
+        return values
     }
 }

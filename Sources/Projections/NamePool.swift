@@ -25,6 +25,9 @@ struct NamePool {
         number == 0 ? .null : .text(names[Int(number) - 1].text)
     }
 
+    /// Of a number over 0.
+    func text(_ number: UInt32) -> String { names[Int(number) - 1].text }
+
     /// To be called when no number is kept any more.
     mutating func trim() {
         if names.count > NamePool.namesMax { self = NamePool() }

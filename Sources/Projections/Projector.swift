@@ -28,15 +28,18 @@ actor Projector<P: Projection>: ProjectorDriver {
     private let folder: String
     private let source: any RecordSource
     private let pace: ProjectorPace
+    private let decoder = RecordDecoder()
     private var fold = P()
     private var file: ReadModelFile?
     private var sink: DatabaseSink?
     /// The record this projector stops before.
     private var fault: RecordFault?
     private var flushedAt: UInt64 = 0
+    /// From the last flush to the next, when live and nobody waits.
+    private var restNanoseconds: UInt64 = 0
 
     init(folder: String, source: any RecordSource, pace: ProjectorPace = ProjectorPace()) {
-        executor = ThreadExecutor(name: "fold \(P.name)")
+        executor = ThreadExecutor(name: "fold \(P.name)", niceness: pace.niceness)
         self.folder = folder
         self.source = source
         self.pace = pace
@@ -119,13 +122,15 @@ actor Projector<P: Projection>: ProjectorDriver {
             }
             // Under load the batch grows while we wait; a full batch or a waiting reader does not wait.
             let now = SteadyClock.nanoseconds()
-            let due = flushedAt + pace.flushNanoseconds
+            let due = flushedAt + restNanoseconds
             if board.shown.state == .live, now < due, !board.isAwaited, highWater - progress < pace.batchRecords {
                 await board.pause(nanoseconds: due - now)
                 continue
             }
             let target = min(highWater, progress + pace.batchRecords)
             try step(through: target)
+            flushedAt = SteadyClock.nanoseconds()
+            restNanoseconds = pace.rest(after: flushedAt - now)
             // All that was there at the beginning of the step: under a steady load there is always more by its end.
             if target == highWater { board.show { $0.state = .live } }
             // Other jobs of this actor get their turn.
@@ -141,7 +146,9 @@ actor Projector<P: Projection>: ProjectorDriver {
         while reached < target {
             let before = reached
             let recordsMax = Int(min(target - reached, UInt64(pace.chunkRecords)))
-            _ = try source.read(after: reached, recordsMax: recordsMax, bytesMax: pace.chunkBytes) { record in
+            _ = try source.read(
+                after: reached, recordsMax: recordsMax, bytesMax: pace.chunkBytes, decoder: decoder
+            ) { record in
                 guard record.position <= target else { return }
                 guard record.position == reached + 1 else {
                     throw RecordFault(position: reached + 1, reason: "the log gave record \(record.position) instead")
@@ -168,7 +175,6 @@ actor Projector<P: Projection>: ProjectorDriver {
         file.recordedAt = recordedAt
         file.digest = sink.digest
         self.file = file
-        flushedAt = SteadyClock.nanoseconds()
         board.show { shown in
             shown.progress = reached
             shown.recordedAt = recordedAt
@@ -188,8 +194,14 @@ struct ProgressMoved: Error, CustomStringConvertible {
 
 /// How fast a projector goes, and how much it takes at a time.
 struct ProjectorPace: Sendable {
-    /// Between two flushes, when live and nobody waits.
+    /// Between two flushes, when live and nobody waits: the least and the most.
     var flushNanoseconds: UInt64 = 20_000_000
+    var flushNanosecondsMax: UInt64 = 250_000_000
+    /// A flush is followed by a rest of so many times as long: what is dear is done seldom, and rows that many records
+    /// change are written once for all of them.
+    var restFactor: UInt64 = 4
+    /// Of the projector's thread: events are taken first, and read models follow.
+    var niceness = 5
     /// Records of one transaction.
     var batchRecords: UInt64 = 100_000
     /// Records and bytes of one read of the log: its transactions stay short.
@@ -197,4 +209,10 @@ struct ProjectorPace: Sendable {
     var chunkBytes = 8 << 20
     /// After an error of SQLite.
     var retryNanoseconds: UInt64 = 1_000_000_000
+
+    /// How long to rest after a step that took `nanoseconds`.
+    func rest(after nanoseconds: UInt64) -> UInt64 {
+        let (wanted, overflow) = nanoseconds.multipliedReportingOverflow(by: restFactor)
+        return max(flushNanoseconds, min(overflow ? .max : wanted, flushNanosecondsMax))
+    }
 }

@@ -10,6 +10,9 @@ actor QueryRunner {
         var catalog: CachedCatalog
     }
 
+    /// Behind the threads that take events, before those that fold them: somebody waits for the answer.
+    static let niceness = 2
+
     private nonisolated let executor: ThreadExecutor
     nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
     private let folder: String
@@ -17,7 +20,7 @@ actor QueryRunner {
     private var connections: [String: Connection] = [:]
 
     init(folder: String, log: any RecordSource, number: Int) {
-        executor = ThreadExecutor(name: "query \(number)")
+        executor = ThreadExecutor(name: "query \(number)", niceness: QueryRunner.niceness)
         self.folder = folder
         self.log = log
     }

@@ -1,6 +1,7 @@
 public import Billing
 import Glibc
 public import Hashing
+internal import Platform
 internal import SQLite
 internal import Schemas
 
@@ -105,22 +106,56 @@ public struct StoredReadModel: Hashable, Sendable {
     public var digestOfRows: MultisetDigest
 }
 
-extension Projection {
-    /// Looks at a read model's file, beside a running daemon or not. Nil when there is none, or one of another schema
-    /// version, which a daemon would build anew.
+/// A read model's file as it is at one moment, beside a running daemon or not: what it says of itself now, and its rows
+/// when asked. Holds a read transaction until it is let go.
+public final class ReadModelSnapshot: Sendable {
+    /// The last position whose record is in the rows.
+    public let position: UInt64
+    /// When that record was stored; nil at 0.
+    public let recordedAt: Timestamp?
+    /// As kept beside the progress.
+    public let digest: MultisetDigest
+    private let tables: [Table]
+    /// A connection is for one thread at a time.
+    private let file: Lock<ReadModelFile>
+
+    fileprivate init(_ file: ReadModelFile, tables: [Table]) {
+        position = file.position
+        recordedAt = file.recordedAt
+        digest = file.digest
+        self.tables = tables
+        self.file = Lock(file)
+    }
+
+    /// Of all rows, read at the same moment as the rest: differs when the file is damaged.
     /// - Throws: `SQLiteError`.
-    public static func stored(in folder: String) throws -> StoredReadModel? {
+    public func digestOfRows() throws -> MultisetDigest {
+        try file.withLock { try DatabaseSink.digest(of: tables, in: $0.database) }
+    }
+}
+
+extension Projection {
+    /// Looks at a read model's file. Nil when there is none, or one of another schema version, which a daemon would
+    /// build anew.
+    /// - Throws: `SQLiteError`.
+    public static func snapshot(in folder: String) throws -> ReadModelSnapshot? {
         let path = ReadModelFile.path(folder: folder, name: name)
         guard access(path, F_OK) == 0 else { return nil }
         let database = try Database(path: path, mode: .readOnly)
-        return try database.read {
-            guard try database.integer("PRAGMA application_id") == ReadModelFile.applicationID,
-                try database.integer("PRAGMA user_version") == ReadModelFile.version(of: Self.self),
-                let file = try ReadModelFile(database: database, name: name)
-            else { return nil }
-            return StoredReadModel(
-                position: file.position, recordedAt: file.recordedAt, digest: file.digest,
-                digestOfRows: try digest(of: database))
-        }
+        // Ends with the connection. The first read fixes the moment.
+        try database.run("BEGIN")
+        guard try database.integer("PRAGMA application_id") == ReadModelFile.applicationID,
+            try database.integer("PRAGMA user_version") == ReadModelFile.version(of: Self.self),
+            let file = try ReadModelFile(database: database, name: name)
+        else { return nil }
+        return ReadModelSnapshot(file, tables: tables)
+    }
+
+    /// The same, rows and all.
+    public static func stored(in folder: String) throws -> StoredReadModel? {
+        guard let snapshot = try snapshot(in: folder) else { return nil }
+        return StoredReadModel(
+            position: snapshot.position, recordedAt: snapshot.recordedAt, digest: snapshot.digest,
+            digestOfRows: try snapshot.digestOfRows())
     }
 }

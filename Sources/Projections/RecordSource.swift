@@ -10,6 +10,11 @@ public protocol RecordSource: Sendable {
     func read(
         after position: UInt64, recordsMax: Int, bytesMax: Int, _ body: (Record) throws -> Void
     ) throws -> UInt64
+    /// The same, decoded by `decoder`, which is the reader's own: it remembers what calls have in common.
+    func read(
+        after position: UInt64, recordsMax: Int, bytesMax: Int, decoder: RecordDecoder,
+        _ body: (Record) throws -> Void
+    ) throws -> UInt64
     /// Nil past the high water.
     func record(at position: UInt64) throws -> Record?
     /// The position of the record with this idempotency key, when it is before `limit`.
@@ -22,6 +27,14 @@ extension RecordSource {
     /// How much a scan reads at a time.
     static var scanRecords: Int { 10_000 }
     static var scanBytes: Int { 8 << 20 }
+
+    /// For sources that hold records already.
+    public func read(
+        after position: UInt64, recordsMax: Int, bytesMax: Int, decoder: RecordDecoder,
+        _ body: (Record) throws -> Void
+    ) throws -> UInt64 {
+        try read(after: position, recordsMax: recordsMax, bytesMax: bytesMax, body)
+    }
 
     /// Without an index there is only looking at every record. Right, and slow: a source over a large log has something
     /// better (the writer's index of keys).

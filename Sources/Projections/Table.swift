@@ -1,5 +1,3 @@
-public import SQLite
-
 /// A table of a read model as its projection sees it: which columns are the key, which are values, and how rows change.
 /// The SQL of the table itself is in Schemas; both are checked against each other by the first statement prepared.
 public struct Table: Sendable {
@@ -39,12 +37,16 @@ public struct Table: Sendable {
     public let keys: [Column]
     public let values: [Column]
 
-    let addSQL: String
-    let putSQL: String
+    /// Of each column, key columns first.
+    let isName: [Bool]
+    /// Sets the values from each one on, in the row of a key.
+    let updateSQL: [String]
     let insertSQL: String
     let deleteSQL: String
     let selectSQL: String
     let scanSQL: String
+    /// Names as their numbers.
+    let rawScanSQL: String
 
     /// `name` and columns are SQL identifiers of ours, never text from outside.
     public init(_ name: String, tag: UInt8, kind: Kind, keys: [Column], values: [Column] = []) {
@@ -58,19 +60,12 @@ public struct Table: Sendable {
         let columns = keys + values
         let names = columns.map(\.name).joined(separator: ", ")
         let marks = columns.map { _ in "?" }.joined(separator: ", ")
-        let keyNames = keys.map(\.name).joined(separator: ", ")
-        let valueNames = values.map(\.name).joined(separator: ", ")
         let match = keys.map { "\($0.name) = ?" }.joined(separator: " AND ")
+        isName = columns.map(\.isName)
         insertSQL = "INSERT INTO \(name) (\(names)) VALUES (\(marks))"
-        addSQL =
-            insertSQL + " ON CONFLICT (\(keyNames)) DO UPDATE SET "
-            + values.map { "\($0.name) = \($0.name) + excluded.\($0.name)" }.joined(separator: ", ")
-            + " RETURNING \(valueNames)"
-        putSQL =
-            insertSQL + " ON CONFLICT (\(keyNames)) DO "
-            + (values.isEmpty
-                ? "NOTHING"
-                : "UPDATE SET " + values.map { "\($0.name) = excluded.\($0.name)" }.joined(separator: ", "))
+        updateSQL = values.indices.map { first in
+            "UPDATE \(name) SET \(values[first...].map { "\($0.name) = ?" }.joined(separator: ", ")) WHERE \(match)"
+        }
         deleteSQL = "DELETE FROM \(name) WHERE \(match)"
         func resolved(_ columns: [Column]) -> String {
             columns.map {
@@ -79,16 +74,6 @@ public struct Table: Sendable {
         }
         selectSQL = "SELECT \(values.isEmpty ? "1" : resolved(values)) FROM \(name) WHERE \(match)"
         scanSQL = "SELECT \(resolved(columns)) FROM \(name)"
-    }
-}
-
-/// What to add to one row of a `.sums` table.
-public struct SumRow: Sendable {
-    public var key: [Value]
-    public var sums: [Int64]
-
-    public init(key: [Value], sums: [Int64]) {
-        self.key = key
-        self.sums = sums
+        rawScanSQL = "SELECT \(names) FROM \(name)"
     }
 }

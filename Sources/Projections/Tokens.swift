@@ -6,9 +6,9 @@ public import SQLite
 /// Sums what was used and what it cost by day, org, user, service, model, provider and whose key paid.
 public struct Tokens: Projection {
     public static let name = "tokens"
-    public static let schemaVersion = 1
+    public static let schemaVersion = 2
     public static var schema: [UInt8] { Schema.tokens }
-    public static let tables = [sums, activity, controls, corrections]
+    public static let tables = [sums, activity, controls, corrections, unpriced]
 
     static let sums = Table(
         "tokens", tag: 1, kind: .sums,
@@ -25,6 +25,7 @@ public struct Tokens: Projection {
         "activity", tag: 2, kind: .rows, keys: [.name("org")], values: [.integer("last_at")])
     private static let controls = Controls.table(tag: 3)
     private static let corrections = Corrections.table(tag: 4)
+    static let unpriced = UnpricedCalls.table(tag: 5)
 
     private struct Key: Hashable {
         var org: UInt32
@@ -41,6 +42,7 @@ public struct Tokens: Projection {
     private var active: [UInt32: Timestamp] = [:]
     private var controls = Controls(table: Tokens.controls, keepsPrices: true)
     private var corrections = Corrections(table: Tokens.corrections)
+    private var unpriced = UnpricedCalls(table: Tokens.unpriced)
 
     public init() {}
 
@@ -52,22 +54,24 @@ public struct Tokens: Projection {
     public mutating func apply(_ record: Record, log: any RecordSource) throws {
         switch record.event.fact {
         case .call(let call):
-            try add(call, at: record.occurredAt, isCall: true)
+            try add(call, of: record.position, at: record.occurredAt, isCall: true)
         case .usage(let call):
-            try add(call, at: record.occurredAt, isCall: false)
+            try add(call, of: record.position, at: record.occurredAt, isCall: false)
         case .callVoided(let fact):
             if let old = try corrections.void(fact, at: record.position, log: log) { try unwind(old, log: log) }
         case .callAmended(let fact):
             let (old, new) = try corrections.amend(fact, at: record.position, log: log)
             if let old { try unwind(old, log: log) }
-            try add(new.call, at: new.occurredAt, isCall: new.isCall)
+            try add(new.call, of: new.position, at: new.occurredAt, isCall: new.isCall)
         default:
             controls.apply(record)
         }
     }
 
-    private mutating func add(_ call: Call, at time: Timestamp, isCall: Bool) throws {
-        let sums = try TokenSums(call, at: time, isCall: isCall, catalog: &controls.catalog)
+    private mutating func add(_ call: Call, of position: UInt64, at time: Timestamp, isCall: Bool) throws {
+        let rating = try controls.catalog.rateRemembering(call, at: time, countsCall: isCall)
+        let sums = try TokenSums(call, isCall: isCall, rating: rating)
+        if let reason = rating.unpriced { unpriced.add(call, at: position, occurredAt: time, reason: reason) }
         let org = try add(sums, of: call, at: time)
         if active[org, default: time] <= time { active[org] = time }
     }
@@ -76,7 +80,9 @@ public struct Tokens: Projection {
     /// before, must not leave a difference.
     private mutating func unwind(_ version: Corrections.Version, log: any RecordSource) throws {
         var catalog = try controls.catalog(at: version.position, log: log)
-        let sums = try TokenSums(version.call, at: version.occurredAt, isCall: version.isCall, catalog: &catalog)
+        let rating = try catalog.rateRemembering(version.call, at: version.occurredAt, countsCall: version.isCall)
+        let sums = try TokenSums(version.call, isCall: version.isCall, rating: rating)
+        if rating.unpriced != nil { unpriced.remove(at: version.position) }
         try add(sums.negated, of: version.call, at: version.occurredAt)
     }
 
@@ -92,32 +98,34 @@ public struct Tokens: Projection {
     }
 
     public mutating func flush(into sink: any RowSink) throws {
-        var rows: [SumRow] = []
-        rows.reserveCapacity(pending.count)
-        for (key, sums) in pending {
-            rows.append(
-                SumRow(
-                    key: [
-                        names.cell(key.org), .integer(Int64(key.day.number)), names.cell(key.user),
-                        names.cell(key.service), names.cell(key.model), names.cell(key.provider),
-                        .integer(Int64(key.keySource.rawValue)),
-                    ], sums: sums.columns))
+        let rows = Array(pending)
+        try sink.add(rows.count, to: Tokens.sums) { index, cells in
+            let key = rows[index].key
+            cells.name(key.org, of: names)
+            cells.integer(Int64(key.day.number))
+            cells.name(key.user, of: names)
+            cells.name(key.service, of: names)
+            cells.name(key.model, of: names)
+            cells.name(key.provider, of: names)
+            cells.integer(Int64(key.keySource.rawValue))
+            rows[index].value.fill(&cells)
         }
-        try sink.add(rows, to: Tokens.sums)
         pending.removeAll(keepingCapacity: true)
+        var later: [(org: UInt32, at: Timestamp)] = []
         for (org, time) in active {
-            let key = [names.cell(org)]
-            if case .integer(let last) = try sink.values(key: key, in: Tokens.activity)?.first,
-                last >= time.microseconds
-            {
-                continue
-            }
-            try sink.put([.integer(time.microseconds)], key: key, in: Tokens.activity)
+            let last = try sink.values(key: [names.cell(org)], in: Tokens.activity)?.first
+            if case .integer(let last) = last, last >= time.microseconds { continue }
+            later.append((org, time))
+        }
+        try sink.put(later.count, in: Tokens.activity) { index, cells in
+            cells.name(later[index].org, of: names)
+            cells.integer(later[index].at.microseconds)
         }
         active.removeAll(keepingCapacity: true)
         names.trim()
         try controls.flush(into: sink)
         try corrections.flush(into: sink)
+        try unpriced.flush(into: sink)
     }
 }
 
@@ -137,8 +145,7 @@ struct TokenSums {
 
     init() {}
 
-    init(_ call: Call, at time: Timestamp, isCall: Bool, catalog: inout Catalog) throws {
-        let rating = try catalog.rateRemembering(call, at: time, countsCall: isCall)
+    init(_ call: Call, isCall: Bool, rating: Rating) throws {
         calls = isCall && Quota.uses(call, plan: nil) ? 1 : 0
         if let usage = call.usage {
             inputTokens = usage.inputTokens ?? 0
@@ -160,12 +167,19 @@ struct TokenSums {
         unpricedCalls = rating.unpriced == nil ? 0 : 1
     }
 
-    /// In the order of the table's columns.
-    var columns: [Int64] {
-        [
-            calls, inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens, reasoningTokens, images, audioMicros,
-            charge, cost, unpricedCalls,
-        ]
+    /// Fills in the cells of the table's columns, in their order.
+    func fill(_ cells: inout RowCells) {
+        cells.integer(calls)
+        cells.integer(inputTokens)
+        cells.integer(outputTokens)
+        cells.integer(cacheReadTokens)
+        cells.integer(cacheWriteTokens)
+        cells.integer(reasoningTokens)
+        cells.integer(images)
+        cells.integer(audioMicros)
+        cells.integer(charge)
+        cells.integer(cost)
+        cells.integer(unpricedCalls)
     }
 
     var negated: TokenSums {

@@ -22,6 +22,10 @@ private enum CallBit {
     static let usageFirst = 16
 
     static let allowed: UInt32 = 0x03FF_3FFF
+    /// Bits 0...7 each stand for one name, in this order.
+    static let names: UInt32 = 0xFF
+    /// From the start of a call to its first name.
+    static let namesAt = 7
     static let usageAllowed: UInt32 = 0x03FF_0000
 }
 
@@ -187,25 +191,106 @@ extension RecordReader {
         if !bits.has(CallBit.usage) && bits & CallBit.usageAllowed != 0 {
             throw failure("members of a usage that is absent", at: offset - 4)
         }
-        var call = Call(
-            provider: try name(), model: try name(), operation: operation, keySource: keySource, status: status,
-            cacheHit: bits.has(CallBit.cacheHit))
-        call.org = try name(if: bits.has(CallBit.org))
-        call.user = try name(if: bits.has(CallBit.user))
-        call.subscription = try name(if: bits.has(CallBit.subscription))
-        call.service = try name(if: bits.has(CallBit.service))
-        call.team = try name(if: bits.has(CallBit.team))
-        call.apiKey = try name(if: bits.has(CallBit.apiKey))
-        call.endUser = try name(if: bits.has(CallBit.endUser))
-        call.requestedModel = try name(if: bits.has(CallBit.requestedModel))
-        if bits.has(CallBit.usage) { call.usage = try usage(bits) }
-        call.cost = try decimal(if: bits.has(CallBit.cost))
+        let provider = try name()
+        let model = try name()
+        let org = try name(if: bits.has(CallBit.org))
+        let user = try name(if: bits.has(CallBit.user))
+        let subscription = try name(if: bits.has(CallBit.subscription))
+        let service = try name(if: bits.has(CallBit.service))
+        let team = try name(if: bits.has(CallBit.team))
+        let apiKey = try name(if: bits.has(CallBit.apiKey))
+        let endUser = try name(if: bits.has(CallBit.endUser))
+        let requestedModel = try name(if: bits.has(CallBit.requestedModel))
+        let measures = try measures(bits)
+        let attributes = bits.has(CallBit.attributes) ? try attributes() : []
+        return Call(
+            org: org, user: user, subscription: subscription, service: service, team: team, apiKey: apiKey,
+            endUser: endUser, provider: provider, model: model, requestedModel: requestedModel, operation: operation,
+            keySource: keySource, status: status, usage: measures.usage, cost: measures.cost,
+            latencyMilliseconds: measures.latency, cacheHit: bits.has(CallBit.cacheHit),
+            authorization: measures.authorization, attributes: attributes)
+    }
+
+    /// What differs from call to call.
+    struct Measures {
+        var usage: Usage?
+        var cost: Decimal?
+        var latency: UInt32?
+        var authorization: Name?
+    }
+
+    private mutating func measures(_ bits: UInt32) throws(RecordError) -> Measures {
+        var measures = Measures()
+        if bits.has(CallBit.usage) { measures.usage = try usage(bits) }
+        measures.cost = try decimal(if: bits.has(CallBit.cost))
         if bits.has(CallBit.latency) {
-            call.latencyMilliseconds = UInt32(try integer(in: 0...Int64(UInt32.max), "milliseconds of latency"))
+            measures.latency = UInt32(try integer(in: 0...Int64(UInt32.max), "milliseconds of latency"))
         }
-        call.authorization = try name(if: bits.has(CallBit.authorization))
-        if bits.has(CallBit.attributes) { call.attributes = try attributes() }
-        return call
+        measures.authorization = try name(if: bits.has(CallBit.authorization))
+        return measures
+    }
+
+    /// A call whose measures are read, and whose shape is only measured out.
+    struct SightedCall {
+        var key: ShapeKey
+        var measures: Measures
+        var cacheHit: Bool
+
+        func call(_ shape: CallShape) -> Call {
+            Call(
+                shape: shape, usage: measures.usage, cost: measures.cost, latencyMilliseconds: measures.latency,
+                cacheHit: cacheHit, authorization: measures.authorization)
+        }
+    }
+
+    /// Looks at the call at `offset`, from there to the end of the record, and leaves `offset` as it is. Nil for bytes
+    /// that cannot be a call; what it gives is one if the bytes of its key are those of a call that was read strictly.
+    func sightedCall(isResolved: Bool) -> SightedCall? {
+        var reader = self
+        guard reader.end - reader.offset >= CallBit.namesAt else { return nil }
+        let choices = UInt64(bytes[offset]) | UInt64(bytes[offset + 1]) << 8 | UInt64(bytes[offset + 2]) << 16
+        let bits = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: offset + 3, as: UInt32.self))
+        guard bits & ~CallBit.allowed == 0, bits.has(CallBit.usage) || bits & CallBit.usageAllowed == 0 else {
+            return nil
+        }
+        reader.offset += CallBit.namesAt
+        let names = reader.offset
+        // Provider, model, and those of the bitmap.
+        for _ in 0..<2 + (bits & CallBit.names).nonzeroBitCount {
+            guard reader.skipName() else { return nil }
+        }
+        let namesEnd = reader.offset
+        guard let measures = try? reader.measures(bits) else { return nil }
+        let attributes = reader.offset
+        if bits.has(CallBit.attributes) {
+            guard reader.offset < reader.end else { return nil }
+            let count = Int(bytes[reader.offset])
+            reader.offset += 1
+            for _ in 0..<count {
+                guard reader.skipName(), reader.skipText() else { return nil }
+            }
+        }
+        guard reader.offset == reader.end, isResolved || reader.end == bytes.count else { return nil }
+        let shapeBits = bits & (CallBit.names | 1 << UInt32(CallBit.attributes))
+        return SightedCall(
+            key: ShapeKey(
+                head: choices | UInt64(shapeBits) << 24 | (isResolved ? 1 << 63 : 0), names: names..<namesEnd,
+                attributes: attributes..<reader.end, resolution: reader.end..<bytes.count),
+            measures: measures, cacheHit: bits.has(CallBit.cacheHit))
+    }
+
+    private mutating func skipName() -> Bool {
+        guard offset < end, Int(bytes[offset]) + 2 <= end - offset else { return false }
+        offset += Int(bytes[offset]) + 2
+        return true
+    }
+
+    private mutating func skipText() -> Bool {
+        guard end - offset >= 2 else { return false }
+        let count = Int(UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt16.self)))
+        guard count <= end - offset - 2 else { return false }
+        offset += count + 2
+        return true
     }
 
     private mutating func usage(_ bits: UInt32) throws(RecordError) -> Usage {

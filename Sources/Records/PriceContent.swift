@@ -35,6 +35,7 @@ extension RecordWriter {
         bits |= bit(12, rule.perAudioSecond != nil)
         bits |= bit(13, rule.perSearch != nil)
         bits |= bit(14, rule.reportedCost != nil)
+        bits |= bit(15, rule.aboveInputTokens != nil)
         fixed(bits)
         name(rule.provider)
         name(rule.model)
@@ -50,6 +51,9 @@ extension RecordWriter {
         decimal(rule.perAudioSecond)
         decimal(rule.perSearch)
         decimal(rule.reportedCost)
+        if let tokens = rule.aboveInputTokens {
+            count(Int(tokens), max: Int(Usage.countMax), of: "input tokens to be above")
+        }
     }
 
     private mutating func multiplier(_ multiplier: PriceList.Multiplier) {
@@ -82,7 +86,7 @@ extension RecordReader {
     }
 
     private mutating func rule() throws(RecordError) -> PriceRule {
-        let bits = try bitmap(allowed: 0x7FFF as UInt16)
+        let bits = try bitmap(allowed: 0xFFFF as UInt16)
         var rule = PriceRule(per: bits.has(3) ? perMillion : perThousand)
         rule.provider = try name(if: bits.has(0))
         rule.model = try name(if: bits.has(1))
@@ -98,6 +102,7 @@ extension RecordReader {
         rule.perAudioSecond = try decimal(if: bits.has(12))
         rule.perSearch = try decimal(if: bits.has(13))
         rule.reportedCost = try decimal(if: bits.has(14))
+        if bits.has(15) { rule.aboveInputTokens = try integer(in: 0...Usage.countMax, "above_input_tokens") }
         return rule
     }
 

@@ -99,6 +99,11 @@ public enum RecordCodec {
 
     /// Reads a record. Strict: what it takes, `encode` and `stamp` give back byte for byte. Never traps.
     public static func decode(_ bytes: UnsafeRawBufferPointer) throws(RecordError) -> Record {
+        try decode(bytes, with: nil)
+    }
+
+    /// The same, with what `decoder` remembers.
+    static func decode(_ bytes: UnsafeRawBufferPointer, with decoder: RecordDecoder?) throws(RecordError) -> Record {
         var reader = RecordReader(bytes: bytes, offset: 0, end: bytes.count)
         guard bytes.count >= Header.size else { throw reader.failure("\(bytes.count) bytes are less than a header") }
         let version = try reader.byte()
@@ -119,20 +124,58 @@ public enum RecordCodec {
             throw reader.failure("a time that is not flagged", at: Header.statedTime)
         }
         let contentLength = Int(try reader.fixed(UInt32.self))
-        let source = try reader.name()
+        let source = if let decoder { try decoder.source(&reader) } else { try reader.name() }
         let id = try reader.name()
-        let key = try reader.name(if: flags & Flag.key != 0)
+        var key: Name?
+        if flags & Flag.key != 0 { key = if let decoder { try decoder.key(&reader) } else { try reader.name() } }
         guard contentLength <= bytes.count - reader.offset else {
             throw reader.failure("content of \(contentLength) bytes does not fit", at: Header.contentLength)
         }
         reader.end = reader.offset + contentLength
-        var fact = try reader.content(kind)
-        guard reader.offset == reader.end else { throw reader.failure("bytes after the content") }
-        reader.end = bytes.count
-        if flags & Flag.resolution != 0 { try reader.resolution(of: &fact) }
-        guard reader.offset == reader.end else { throw reader.failure("bytes after the record") }
+        let isResolved = flags & Flag.resolution != 0
+        let fact =
+            if let decoder, kind == .call || kind == .usage {
+                try fact(kind, from: &reader, isResolved: isResolved, shapes: decoder.shapes)
+            } else {
+                try fact(kind, from: &reader, isResolved: isResolved)
+            }
         let event = Event(source: source, id: id, time: flags & Flag.time != 0 ? statedTime : nil, fact: fact)
         return Record(position: position, recordedAt: recordedAt, door: door, key: key, event: event)
+    }
+
+    /// The content and the resolution, to the end of the record.
+    private static func fact(
+        _ kind: RecordKind, from reader: inout RecordReader, isResolved: Bool
+    ) throws(RecordError) -> Fact {
+        var fact = try reader.content(kind)
+        guard reader.offset == reader.end else { throw reader.failure("bytes after the content") }
+        reader.end = reader.bytes.count
+        if isResolved { try reader.resolution(of: &fact) }
+        guard reader.offset == reader.end else { throw reader.failure("bytes after the record") }
+        return fact
+    }
+
+    /// The same for a call, whose shape may be known.
+    private static func fact(
+        _ kind: RecordKind, from reader: inout RecordReader, isResolved: Bool, shapes: ShapeTable
+    ) throws(RecordError) -> Fact {
+        // Whatever is odd about it, the strict reading says.
+        guard let sighted = reader.sightedCall(isResolved: isResolved) else {
+            return try fact(kind, from: &reader, isResolved: isResolved)
+        }
+        let hash = sighted.key.hash(reader.bytes)
+        if let shape = shapes.shape(sighted.key, hash: hash, in: reader.bytes) {
+            let call = sighted.call(shape)
+            return kind == .call ? .call(call) : .usage(call)
+        }
+        switch try fact(kind, from: &reader, isResolved: isResolved) {
+        case .call(let call):
+            return .call(sighted.call(shapes.remember(call.shape, as: sighted.key, hash: hash, in: reader.bytes)))
+        case .usage(let call):
+            return .usage(sighted.call(shapes.remember(call.shape, as: sighted.key, hash: hash, in: reader.bytes)))
+        case let other:
+            return other
+        }
     }
 }
 

@@ -12,8 +12,15 @@ public final class Database {
 
     /// How long a statement waits for another connection's lock.
     public static let busyTimeoutMilliseconds: Int32 = 5_000
-    /// Page cache of one connection.
-    public static let cacheBytes = 16 << 20
+    /// Page cache of a connection that writes: the leaves that some thousands of owners' next rows go to.
+    public static let writerCacheBytes = 24 << 20
+    /// Page cache of one that reads; there are more of these.
+    public static let readerCacheBytes = 4 << 20
+    /// A commit that leaves more than this in the WAL brings its pages back to the file. A page that many commits
+    /// changed is copied once, so the more the cheaper; readers look through all of it.
+    public static let walBytesBeforeCheckpoint = 32 << 20
+    /// What files are made with, and what the bytes before a checkpoint are counted in.
+    public static let pageBytes = 4096
     /// The WAL file is cut back to this after a checkpoint.
     public static let walBytesKept = 64 << 20
     /// Statements kept prepared; past it all are prepared anew.
@@ -23,8 +30,13 @@ public final class Database {
     private let handle: OpaquePointer
     private var statements: [String: Statement] = [:]
 
+    /// Once in the process, before the first connection. A second library in the process that uses SQLite already would
+    /// only leave the statistics on.
+    private static let hasNoMemoryStatistics = tally_sqlite_config_no_memory_statistics() == SQLITE_OK
+
     /// Opens `path`. Nothing in the file is trusted: no extensions, no schema that runs code, no double-quoted strings.
     public init(path: String, mode: Mode) throws(SQLiteError) {
+        _ = Database.hasNoMemoryStatistics
         var handle: OpaquePointer?
         let access = mode == .readOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
         // NOMUTEX: one thread at a time is this type's contract. NOFOLLOW would refuse links in the data folder's path.
@@ -46,12 +58,20 @@ public final class Database {
             let code = tally_sqlite_db_config_int(handle, Int32(option), Int32(value))
             precondition(code == SQLITE_OK, "sqlite3_db_config \(option): \(code)")
         }
-        try run(script: "PRAGMA cache_size = -\(Database.cacheBytes / 1024); PRAGMA mmap_size = 0;")
+        let cacheBytes = mode == .readOnly ? Database.readerCacheBytes : Database.writerCacheBytes
+        try run(
+            script: """
+                PRAGMA cache_size = -\(cacheBytes / 1024);
+                PRAGMA mmap_size = 0;
+                PRAGMA temp_store = MEMORY;
+                """)
         if mode == .readWrite {
             try run(
                 script: """
+                    PRAGMA page_size = \(Database.pageBytes);
                     PRAGMA journal_mode = WAL;
                     PRAGMA synchronous = NORMAL;
+                    PRAGMA wal_autocheckpoint = \(Database.walBytesBeforeCheckpoint / Database.pageBytes);
                     PRAGMA journal_size_limit = \(Database.walBytesKept);
                     """)
         } else {

@@ -63,6 +63,18 @@ public final class Statement {
         try check(code)
     }
 
+    /// Binds text where it is: the bytes, UTF-8, must stay until the statement is reset.
+    public func bind(borrowing text: UnsafeRawBufferPointer, at index: Int) throws(SQLiteError) {
+        let parameter = parameter(index)
+        guard let start = text.baseAddress else {
+            return try check(sqlite3_bind_text(handle, parameter, "", 0, nil))
+        }
+        // No destructor: SQLITE_STATIC.
+        try check(
+            sqlite3_bind_text(
+                handle, parameter, start.assumingMemoryBound(to: CChar.self), Int32(text.count), nil))
+    }
+
     public func bind(_ bytes: [UInt8], at index: Int) throws(SQLiteError) {
         let parameter = parameter(index)
         let code = bytes.withUnsafeBytes { buffer in
@@ -142,6 +154,26 @@ public final class Statement {
         precondition(type == SQLITE_BLOB, "column \(index) has type \(type), not blob: \(sql)")
         guard let start = sqlite3_column_blob(handle, column) else { return [] }
         return [UInt8](UnsafeRawBufferPointer(start: start, count: Int(sqlite3_column_bytes(handle, column))))
+    }
+
+    /// The column as whatever it holds, even what no table of ours has: for files that may be damaged. Text and blobs
+    /// are SQLite's own bytes, there until the next step or reset.
+    public func cell(at index: Int) -> Cell {
+        let column = column(index)
+        switch sqlite3_column_type(handle, column) {
+        case SQLITE_NULL:
+            return .null
+        case SQLITE_INTEGER:
+            return .integer(sqlite3_column_int64(handle, column))
+        case SQLITE_TEXT:
+            let start = sqlite3_column_text(handle, column)
+            return .text(UnsafeRawBufferPointer(start: start, count: Int(sqlite3_column_bytes(handle, column))))
+        case SQLITE_BLOB:
+            let start = sqlite3_column_blob(handle, column)
+            return .blob(UnsafeRawBufferPointer(start: start, count: Int(sqlite3_column_bytes(handle, column))))
+        default:
+            return .real(bits: sqlite3_column_double(handle, column).bitPattern)
+        }
     }
 
     /// The column as whatever it holds. Traps on floating point, which no table of ours has.

@@ -116,7 +116,7 @@ private final class Daemon {
 
     var highWater: UInt64 { log.highWater }
 
-    var listening: String { "port \(server.port)" }
+    var listening: String { server.addresses.map { "\($0)" }.joined(separator: ",") }
 
     /// Answers what is in flight, commits what was taken, and leaves everything closed.
     func stop(drainMilliseconds: Int) {

@@ -12,6 +12,7 @@ let usage = """
                           [--org ORG] [--default-org ORG] [--lago-owner org|user] [--expires TIME]
       tallystick keys list --data DIR
       tallystick keys revoke NAME --data DIR
+      tallystick import-prices FILE [--effective-at TIME] [--id ID] [--source SOURCE]
       tallystick version
 
     Options of serve (also as TALLYSTICK_* variables, and as members of the configuration file):
@@ -51,6 +52,8 @@ case "serve":
     }
 case "keys":
     keysCommand(Array(arguments.dropFirst()))
+case "import-prices":
+    importPrices(Array(arguments.dropFirst()))
 case "version", "--version":
     print("tallystick \(version)")
 case "help", "--help", "-h":

@@ -14,16 +14,21 @@ final class Rig: @unchecked Sendable {
     private(set) var writer: LogWriter
     private let limits: WriterLimits
     private let mapBytes: Int
+    private let onFatal: @Sendable (String) -> Never
 
     /// 2026-11-22T08:00:00Z.
     static let noon: Int64 = 1_795_334_400_000_000
 
-    init(mapBytes: Int = 1 << 30, limits: WriterLimits = Rig.limits) throws {
+    init(
+        mapBytes: Int = 1 << 30, limits: WriterLimits = Rig.limits,
+        onFatal: @escaping @Sendable (String) -> Never = { fatalError($0) }
+    ) throws {
         folder = try Folder.makeTemporary(prefix: "engine-test")
         time = Lock(Rig.noon)
         self.limits = limits
         self.mapBytes = mapBytes
-        (log, index, writer) = try Rig.open(folder, time, limits, mapBytes)
+        self.onFatal = onFatal
+        (log, index, writer) = try Rig.open(folder, time, limits, mapBytes, onFatal)
         writer.start()
     }
 
@@ -41,13 +46,14 @@ final class Rig: @unchecked Sendable {
     }
 
     private static func open(
-        _ folder: String, _ time: Lock<Int64>, _ limits: WriterLimits, _ mapBytes: Int
+        _ folder: String, _ time: Lock<Int64>, _ limits: WriterLimits, _ mapBytes: Int,
+        _ onFatal: @escaping @Sendable (String) -> Never
     ) throws -> (EventLog, KeyIndex, LogWriter) {
         let log = try EventLog.open(folder: folder + "/log", mode: .readWrite, mapBytes: mapBytes, prezeroBytes: 0)
         let index = try KeyIndex.open(folder: folder + "/index", logID: log.id, memtableMax: 64)
         let writer = try LogWriter(
             log: log, index: index, limits: limits, clock: { time.withLock { $0 } },
-            onFatal: { fatalError($0) })
+            onFatal: onFatal)
         return (log, index, writer)
     }
 
@@ -62,9 +68,9 @@ final class Rig: @unchecked Sendable {
     private func reopened() throws -> (EventLog, KeyIndex, LogWriter) {
         // The folder is locked until the old objects are gone.
         let placeholder = try Folder.makeTemporary(prefix: "engine-gap")
-        (log, index, writer) = try Rig.open(placeholder, time, limits, 1 << 24)
+        (log, index, writer) = try Rig.open(placeholder, time, limits, 1 << 24, onFatal)
         try? Folder.remove(placeholder)
-        return try Rig.open(folder, time, limits, mapBytes)
+        return try Rig.open(folder, time, limits, mapBytes, onFatal)
     }
 
     func submit(_ submission: Submission) -> Result<Receipt, SubmitError> {

@@ -150,6 +150,34 @@ struct WriterTests {
         #expect(done.wait { $0 } == 5)
     }
 
+    @Test func `a call of the window that still runs is not forgotten when an earlier window is closed`() throws {
+        let rig = try Rig()
+        let start = Timestamp(microseconds: Rig.noon)
+        rig.time.withLock { $0 += 3_605_000_000 }
+        _ = try rig.post([
+            Event(source: "a", id: "p", time: start, fact: .planDefined(Plan(name: "pro", calls: [], markup: .zero))),
+            Event(
+                source: "a", id: "as", time: start,
+                fact: .planAssigned(
+                    Assignment(
+                        owner: .org("acme"), plan: "pro",
+                        lago: .init(externalCustomerID: "cust", externalSubscriptionID: "sub-1")))),
+            call("before", time: start.adding(seconds: 3599)), call("after", time: start.adding(seconds: 3602)),
+        ])
+        let done = Condition<UInt64?>(nil)
+        try rig.writer.closeLagoWindows { result in done.signal { $0 = try? result.get() } }
+        #expect(done.wait { $0 } == 5)
+        // Also after a restart, which recovers what is open from the log.
+        try rig.restart()
+        rig.time.withLock { $0 += 3_600_000_000 }
+        #expect(rig.log.waitForAppend(after: 5, milliseconds: 5000) == 6)
+        let closings = try rig.records().compactMap { record -> Timestamp? in
+            if case .lagoWindowClosed(let closed) = record.event.fact { return closed.through }
+            return nil
+        }
+        #expect(closings == [start.adding(seconds: 3600), start.adding(seconds: 7200)])
+    }
+
     @Test func `64 tasks appending at once lose nothing, share commits, and get gapless positions`() async throws {
         let rig = try Rig()
         let positions = await withTaskGroup(of: [UInt64].self) { group in

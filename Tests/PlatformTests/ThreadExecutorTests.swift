@@ -45,6 +45,18 @@ private actor Worker {
         #expect(!worker.isHere())
     }
 
+    @Test(arguments: [0, 2, 5])
+    func `a thread steps back behind the one that makes it`(niceness: Int) {
+        let found = Condition<Int?>(nil)
+        let thread = Thread(name: "test nice", niceness: niceness) {
+            let value = Thread.niceness
+            found.signal { $0 = value }
+        }
+        let value = found.wait(until: { $0 })
+        thread.join()
+        #expect(value == min(19, Thread.niceness + niceness))
+    }
+
     @Test func `threads end with their executors`() async throws {
         for _ in 0..<2000 { _ = await Worker().add(1) }
         // 2,000 threads of 8 MiB of stack each would not fit here if they stayed; and they are counted.

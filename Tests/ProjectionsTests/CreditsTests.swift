@@ -210,7 +210,12 @@ import Testing
         }
         for text in ["41-7", "b-41", "B-41-7", "b--7", "b-41-7 ", "b-041-7"] { #expect(LagoBatchID(text) == nil) }
         let slices = [Slice(lot: "a b é", amount: Money(nanos: -5)), Slice(lot: "c", amount: Money(nanos: .max))]
-        #expect(SliceText.read(SliceText.write(slices)) == slices)
+        var cells = RowCells()
+        cells.begin(tag: 1)
+        SliceText.write(slices, to: &cells)
+        let text = String(decoding: cells.content(0), as: UTF8.self)
+        #expect(text == slices.map { "\($0.amount.nanos) \($0.lot.text)" }.joined(separator: "\n"))
+        #expect(SliceText.read(text) == slices)
         #expect(SliceText.read("") == [])
     }
 }

@@ -68,16 +68,19 @@ import Testing
             #expect(batch.firstPosition == 5 && batch.lastPosition == 7 && batch.lines == 2 && batch.events == 3)
             #expect(batch.state == .pending)
             let content = try await models.ask(LagoBatchQuery(id: batch.id)).answer
+            let closed = try #require(try source.record(at: 8)).recordedAt.microseconds
             let expected = #"""
-                {"events":[{"transaction_id":"l-8-1","external_subscription_id":"sub \"1\"","code":"llm_usage",\#
+                {"events":[{"transaction_id":"l-8-1-\#(closed)",\#
+                "external_subscription_id":"sub \"1\"","code":"llm_usage",\#
                 "timestamp":1793494799,"properties":{"model":"img","provider":"openai","operation":"image","calls":0,\#
                 "input_tokens":0,"output_tokens":0,"cache_read_tokens":0,"cache_write_tokens":0,"reasoning_tokens":0,\#
                 "images":2,"audio_seconds":12.5,"credits":"0","line_id":"l-8-1","batch_id":"b-8-1"}},\#
-                {"transaction_id":"l-8-2","external_subscription_id":"sub \"1\"","code":"llm_usage",\#
+                {"transaction_id":"l-8-2-\#(closed)","external_subscription_id":"sub \"1\"","code":"llm_usage",\#
                 "timestamp":1793491261,"properties":{"model":"m\\","provider":"openai","operation":"chat","calls":2,\#
                 "input_tokens":17,"output_tokens":10,"cache_read_tokens":4,"cache_write_tokens":0,\#
                 "reasoning_tokens":0,"credits":"4","line_id":"l-8-2","batch_id":"b-8-1"}},\#
-                {"transaction_id":"l-8-2-overage","external_subscription_id":"sub \"1\"","code":"llm_overage",\#
+                {"transaction_id":"l-8-2-\#(closed)-overage",\#
+                "external_subscription_id":"sub \"1\"","code":"llm_overage",\#
                 "timestamp":1793491261,"precise_total_amount_cents":"0.1","properties":{"model":"m\\",\#
                 "provider":"openai","operation":"chat","units":"1","line_id":"l-8-2","batch_id":"b-8-1"}}]}
                 """#

@@ -33,6 +33,42 @@ import Testing
         #expect(read == values)
     }
 
+    @Test func `cells are read as they are stored, and borrowed text is stored as it is`() throws {
+        let database = try opened()
+        let insert = try database.statement("INSERT INTO things VALUES (1, ?, ?, ?)")
+        for (text, number) in [("", -5), ("é日", Int64.max)] as [(String, Int64)] {
+            try database.run("DELETE FROM things")
+            let bytes = [UInt8](text.utf8)
+            try bytes.withUnsafeBytes { buffer in
+                try insert.bind(number, at: 0)
+                try insert.bind(borrowing: bytes.isEmpty ? UnsafeRawBufferPointer(start: nil, count: 0) : buffer, at: 1)
+                try insert.bind([9, 0], at: 2)
+                try insert.step()
+            }
+            var seen = 0
+            try database.rows("SELECT number, text, bytes, NULL, 0.5 FROM things") { row in
+                if case .integer(number) = row.cell(at: 0) { seen += 1 }
+                if case .text(let found) = row.cell(at: 1), found.elementsEqual(bytes) { seen += 1 }
+                if case .blob(let found) = row.cell(at: 2), found.elementsEqual([9, 0]) { seen += 1 }
+                if case .null = row.cell(at: 3) { seen += 1 }
+                if case .real(0x3FE0_0000_0000_0000) = row.cell(at: 4) { seen += 1 }
+            }
+            #expect(seen == 5)
+        }
+    }
+
+    @Test func `a file that is written keeps a bounded log beside it`() throws {
+        let database = try opened()
+        #expect(try database.integer("PRAGMA page_size") == Int64(Database.pageBytes))
+        #expect(
+            try database.integer("PRAGMA wal_autocheckpoint")
+                == Int64(Database.walBytesBeforeCheckpoint / Database.pageBytes))
+        #expect(try database.integer("PRAGMA cache_size") == Int64(-Database.writerCacheBytes / 1024))
+        #expect(try database.integer("PRAGMA synchronous") == 1)
+        let reader = try opened(.readOnly)
+        #expect(try reader.integer("PRAGMA cache_size") == Int64(-Database.readerCacheBytes / 1024))
+    }
+
     @Test func `texts that only look the same are two texts`() throws {
         let database = try opened()
         try database.run("INSERT INTO things (text) VALUES (?), (?)", .text("é"), .text("e\u{301}"))

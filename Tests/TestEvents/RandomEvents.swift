@@ -175,6 +175,7 @@ public struct RandomEvents: Sendable {
         rule.provider = maybe { $0.name() }
         rule.model = maybe { $0.name() }
         rule.operation = maybe { $0.pick(Call.Operation.allCases) }
+        if chance(20) { rule.aboveInputTokens = pick([0, 1, 199_999, 200_000, Usage.countMax]) }
         if chance(15) {
             rule.per = 1000
             rule.reportedCost = decimal()

@@ -40,6 +40,26 @@ class WorkedNumbers(DaemonCase):
         # 6 plans, 1 list, 6 of the organisations, 11 items of LiteLLM, 3 calls, 3 of u_solo.
         self.assertEqual(len(stored), 6 + 1 + 6 + 11 + 3 + 3)
 
+    def test_credits_as_of_a_position_or_a_time(self):
+        stored = self.daemon.events()
+        grant = next(one for one in stored if one["event"]["id"] == "acme-credits-1")
+        at_grant = self.read(f"/v1/orgs/org_acme/credits?as_of={grant['position']}")
+        self.assertEqual((at_grant["balance_credits"], at_grant["spent_credits"]), ("10000", "0"))
+        last = self.read(f"/v1/orgs/org_acme/credits?as_of={self.end}")
+        now = self.read("/v1/orgs/org_acme/credits")
+        self.assertEqual({**last, "allocations": 0}, {**now, "allocations": 0})
+        by_time = self.read(f"/v1/orgs/org_acme/credits?as_of={stored[-1]['recorded_at']}")
+        self.assertEqual(by_time["balance_credits"], now["balance_credits"])
+        for user in ("u_alice", "u_bob"):
+            then = self.read(f"/v1/orgs/org_acme/users/{user}/credits?as_of={self.end}")
+            today = self.read(f"/v1/orgs/org_acme/users/{user}/credits")
+            self.assertEqual(then["spent_credits"], today["spent_credits"])
+        for bad in ("yesterday", "-1", str(self.end + 1), "2999-01-01T00:00:00Z"):
+            answer = self.daemon.get(f"/v1/orgs/org_acme/credits?as_of={bad}")
+            self.assertEqual((answer.status, answer.json["field"]), (400, "as_of"), answer)
+        before = self.daemon.get(f"/v1/orgs/org_acme/credits?as_of=1")
+        self.assertEqual(before.status, 404, before)
+
     def test_the_pool_holds_what_the_charges_left(self):
         # 1.5 and 0.009 (the worked examples) and byok 0; captures at 0.01 credits a thousand and 60 % markup:
         # 3 x 30, 2 x 2306, 2 x 8 and 12 tokens.

@@ -9,6 +9,13 @@
 /* Names the calling thread; at most 15 bytes. pthread_setname_np(3). */
 void tally_thread_set_name(const char *name);
 
+/* The nice value of the calling thread, -20...19. */
+int tally_thread_niceness(void);
+
+/* Adds to the nice value of the calling thread alone, which Linux does for PRIO_PROCESS with a thread id; 19, the most,
+   gets the least of a processor that is short. setpriority(2). */
+int tally_thread_step_back(int steps);
+
 /* epoll(7). `tally_event` has the layout of a plain struct; the kernel's is packed on x86. */
 #define TALLY_EPOLL_IN 0x001u
 #define TALLY_EPOLL_OUT 0x004u

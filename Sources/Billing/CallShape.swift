@@ -1,0 +1,77 @@
+/// What a call says of who, what and where, apart from how much: the same for many calls, and most of their bytes.
+/// Calls share it, so that copying a call counts one reference and not one for each of its names.
+public final class CallShape: Sendable {
+    /// What a shape says. The members are those of `Call`.
+    public struct Dimensions: Hashable, Sendable {
+        public var org: Name?
+        public var user: Name?
+        public var subscription: Name?
+        public var service: Name?
+        public var team: Name?
+        public var apiKey: Name?
+        public var endUser: Name?
+        public var provider: Name
+        public var model: Name
+        public var requestedModel: Name?
+        public var operation: Call.Operation
+        public var keySource: Call.KeySource
+        public var status: Call.Status
+        public var attributes: [Attribute]
+    }
+
+    /// Shapes numbered together: a number means something within its family only.
+    public final class Family: Sendable {
+        public init() {}
+    }
+
+    public let dimensions: Dimensions
+    /// Nil for a shape that was made for one call.
+    public let family: Family?
+    /// From 0 without gaps within the family; -1 without one.
+    public let number: Int
+
+    init(_ dimensions: Dimensions) {
+        self.dimensions = dimensions
+        family = nil
+        number = -1
+    }
+
+    /// A shape that many calls will have.
+    public init(_ dimensions: Dimensions, number: Int, of family: Family) {
+        precondition(number >= 0, "shape number \(number)")
+        self.dimensions = dimensions
+        self.family = family
+        self.number = number
+    }
+}
+
+/// What somebody worked out once for a shape, found again by its number: an index instead of hashing several names.
+/// Only shapes with a family are remembered, and those of one family: another one starts it afresh, so it grows no
+/// larger than the family.
+public struct ShapeMemory<Value: Sendable>: Sendable {
+    private var family: CallShape.Family?
+    private var values: [Value?] = []
+
+    public init() {}
+
+    public subscript(shape: CallShape) -> Value? {
+        @inline(__always) get {
+            guard let family = shape.family, family === self.family, shape.number < values.count else { return nil }
+            return values[shape.number]
+        }
+        set {
+            guard let family = shape.family else { return }
+            if family !== self.family {
+                self.family = family
+                values.removeAll(keepingCapacity: true)
+            }
+            while values.count <= shape.number { values.append(nil) }
+            values[shape.number] = newValue
+        }
+    }
+
+    public mutating func forgetAll() {
+        family = nil
+        values.removeAll(keepingCapacity: true)
+    }
+}

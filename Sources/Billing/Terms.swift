@@ -1,0 +1,60 @@
+/// What a catalog says of the calls of one shape and band of prices, at any time from `from` on and before `until`: all
+/// that rating and charging ask of it.
+final class Terms: Sendable {
+    let from: Timestamp
+    let until: Timestamp
+    /// Of the catalog that says so.
+    let revision: UInt64
+    /// Whose plan governs the calls, and the plan.
+    let assigned: Catalog.Assigned?
+    let definition: Catalog.Definition?
+    /// The list in force; its rule, and the factors that the attributes pick.
+    let prices: PriceIndex?
+    let band: Int32
+    let rule: Int?
+    let priceRule: PriceRule?
+    let factors: [Rating.Factor]
+
+    init(
+        span: Span, revision: UInt64, assigned: Catalog.Assigned?, definition: Catalog.Definition?,
+        prices: PriceIndex?, band: Int32, rule: Int?, factors: [Rating.Factor]
+    ) {
+        from = span.from
+        until = span.until
+        self.revision = revision
+        self.assigned = assigned
+        self.definition = definition
+        self.prices = prices
+        self.band = band
+        self.rule = rule
+        priceRule = rule.flatMap { prices?.list.rules[$0] }
+        self.factors = factors
+    }
+
+    /// Whether they are what this revision of the catalog says at `time`, prices apart.
+    func hold(at time: Timestamp, revision: UInt64) -> Bool {
+        self.revision == revision && from <= time && time < until
+    }
+
+    /// The same, prices included: these may depend on how much was used.
+    func hold(for call: Call, at time: Timestamp, revision: UInt64) -> Bool {
+        hold(at: time, revision: revision) && (prices.map { $0.band(of: call) == band } ?? true)
+    }
+
+    var markup: Decimal { definition?.plan.markup ?? .zero }
+
+    /// Times `[from, until)` over which nothing that was looked up changes.
+    struct Span {
+        var from = Timestamp(microseconds: .min)
+        var until = Timestamp(microseconds: .max)
+
+        /// The item of `items`, in order of time, that is in force at `time`: the last one not after it.
+        mutating func inForce<Item>(_ items: [Item], at time: Timestamp, by start: (Item) -> Timestamp) -> Item? {
+            let next = items.lastIndex { start($0) <= time }.map { $0 + 1 } ?? 0
+            if next < items.count { until = min(until, start(items[next])) }
+            guard next > 0 else { return nil }
+            from = max(from, start(items[next - 1]))
+            return items[next - 1]
+        }
+    }
+}
