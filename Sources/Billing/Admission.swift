@@ -2,19 +2,23 @@
 extension Book {
     /// A charge must fit in the sums of every account it may touch.
     func admit(_ call: Call, charge: Money) throws(Rejection) {
+        try admit(call, charge: charge, at: ledger.findPlaces(of: call))
+    }
+
+    /// The same, where the accounts are known.
+    func admit(_ call: Call, charge: Money, at places: Ledger.CallPlaces) throws(Rejection) {
         guard call.org != nil || call.user != nil else {
             throw Rejection(code: "owner_missing", field: "data.org", detail: "a call has an org or a user")
         }
         if charge == .zero { return }
-        if let org = call.org { try admit(charge, to: .org(org)) }
-        if let user = call.user { try admit(charge, to: .user(user)) }
+        if let org = places.org { try admit(charge, to: org) }
+        if let user = places.user { try admit(charge, to: user) }
     }
 
-    private func admit(_ charge: Money, to owner: Owner) throws(Rejection) {
-        guard let account = ledger.account(owner) else { return }
-        guard account.spent.adding(charge) != nil, account.overage.adding(charge) != nil else {
-            throw Book.outOfRange("data.usage", "what \(owner.name) spent in all")
-        }
+    private func admit(_ charge: Money, to account: Int) throws(Rejection) {
+        guard ledger.accounts[account].sums.spent.adding(charge) != nil,
+            ledger.accounts[account].sums.overage.adding(charge) != nil
+        else { throw Book.outOfRange("data.usage", "what \(ledger.accounts[account].sums.owner.name) spent in all") }
     }
 
     func admitControl(_ event: Event, at time: Timestamp) throws(Rejection) {

@@ -66,8 +66,9 @@ public struct Book: Sendable {
         case .call(let call), .usage(let call):
             let terms = catalog.rememberTerms(for: call, at: occurredAt)
             let rating = try Catalog.rate(call, by: terms, countsCall: event.fact.countsCall)
-            try admit(call, charge: rating.charge)
-            return chargeStated(event.fact, rating: rating, terms: terms, at: occurredAt)
+            let places = ledger.places(of: call)
+            try admit(call, charge: rating.charge, at: places)
+            return chargeStated(event.fact, rating: rating, terms: terms, places: places, at: occurredAt)
         case .callVoided, .callAmended:
             return try correct(event.fact, at: occurredAt)
         default:
@@ -77,7 +78,9 @@ public struct Book: Sendable {
     }
 
     /// Settles what the call names, counts it and charges it.
-    private mutating func chargeStated(_ fact: Fact, rating: Rating, terms: Terms, at time: Timestamp) -> Outcome {
+    private mutating func chargeStated(
+        _ fact: Fact, rating: Rating, terms: Terms, places: Ledger.CallPlaces? = nil, at time: Timestamp
+    ) -> Outcome {
         let call: Call
         switch fact {
         case .call(let stated):
@@ -89,14 +92,17 @@ public struct Book: Sendable {
         default: preconditionFailure("\(fact.type) states no call")
         }
         let settlement = call.authorization == nil ? nil : settle(call, charge: rating.charge)
-        var outcome = charge(call, rating: rating, terms: terms, at: time)
+        var outcome = charge(call, rating: rating, terms: terms, places: places, at: time)
         outcome.settlement = settlement
         return outcome
     }
 
-    private mutating func charge(_ call: Call, rating: Rating, terms: Terms, at time: Timestamp) -> Outcome {
+    private mutating func charge(
+        _ call: Call, rating: Rating, terms: Terms, places: Ledger.CallPlaces? = nil, at time: Timestamp
+    ) -> Outcome {
         let (movements, drawn) = ledger.charge(
-            rating.charge, org: call.org, user: call.user, funding: terms.assigned?.assignment.funding ?? .org,
+            rating.charge, org: call.org, user: call.user, places: places,
+            funding: terms.assigned?.assignment.funding ?? .org,
             invoicesOverage: terms.definition?.plan.overage == .invoice, at: time)
         return Outcome(rating: rating, movements: movements, drawn: drawn)
     }

@@ -48,12 +48,16 @@ public final class CallShape: Sendable {
 /// What somebody worked out once for a shape, found again by its number: an index instead of hashing several names.
 /// Only shapes with a family are remembered, and those of one family: another one starts it afresh, so it grows no
 /// larger than the family.
+@frozen
 public struct ShapeMemory<Value: Sendable>: Sendable {
-    private var family: CallShape.Family?
-    private var values: [Value?] = []
+    @usableFromInline var family: CallShape.Family?
+    @usableFromInline var values: [Value?] = []
 
+    @inlinable
     public init() {}
 
+    // Inlined into other modules: a generic that is not specialized there costs more than what it saves.
+    @inlinable
     public subscript(shape: CallShape) -> Value? {
         @inline(__always) get {
             guard let family = shape.family, family === self.family, shape.number < values.count else { return nil }
@@ -68,10 +72,5 @@ public struct ShapeMemory<Value: Sendable>: Sendable {
             while values.count <= shape.number { values.append(nil) }
             values[shape.number] = newValue
         }
-    }
-
-    public mutating func forgetAll() {
-        family = nil
-        values.removeAll(keepingCapacity: true)
     }
 }

@@ -21,6 +21,13 @@ public struct Ledger: Sendable {
         let pool: Int
         var isChanged = false
     }
+    /// Indexes of accounts; nil for none.
+    struct CallPlaces: Sendable {
+        var org: Int?
+        var user: Int?
+        /// How many accounts there were: a missing one may have been made since.
+        var accounts: Int
+    }
     private struct Ending: Sendable {
         var time: Timestamp
         var lot: Int32
@@ -28,6 +35,8 @@ public struct Ledger: Sendable {
 
     var accounts: [Pool] = []
     var accountIndex: [Owner: Int] = [:]
+    /// Where the accounts of calls of a shape are, found before.
+    private var callPlaces = ShapeMemory<CallPlaces>()
     var lots: [Entry] = []
     private var lotIndex: [Name: Int] = [:]
     var draws: [Draw] = []
@@ -113,6 +122,20 @@ public struct Ledger: Sendable {
     }
 
     // MARK: - Parts
+
+    /// The accounts that a call may touch, as far as there are any.
+    mutating func places(of call: Call) -> CallPlaces {
+        if let known = callPlaces[call.shape], known.accounts == accounts.count { return known }
+        let places = findPlaces(of: call)
+        callPlaces[call.shape] = places
+        return places
+    }
+
+    func findPlaces(of call: Call) -> CallPlaces {
+        CallPlaces(
+            org: call.org.flatMap { accountIndex[.org($0)] }, user: call.user.flatMap { accountIndex[.user($0)] },
+            accounts: accounts.count)
+    }
 
     /// The index of an owner's account, made when there is none.
     mutating func account(of owner: Owner) -> Int {

@@ -3,8 +3,8 @@ extension Ledger {
     /// Takes a charge of `time` from whoever pays. What no lot covers is overage, on the org's account unless only the
     /// user's wallet pays. An amount of 0 moves nothing.
     mutating func charge(
-        _ amount: Money, org: Name?, user: Name?, funding: Assignment.Funding, invoicesOverage: Bool,
-        at time: Timestamp
+        _ amount: Money, org: Name?, user: Name?, places: CallPlaces? = nil, funding: Assignment.Funding,
+        invoicesOverage: Bool, at time: Timestamp
     ) -> (movements: [Movement], drawn: Money) {
         precondition(amount >= .zero, "charge of \(amount.nanos) n$")
         if amount == .zero { return ([], .zero) }
@@ -13,7 +13,12 @@ extension Ledger {
         guard let payer = Ledger.payer(org: org, user: user, funding: funding) else {
             preconditionFailure("a charge with neither org nor user")
         }
-        let index = account(of: payer)
+        let known: Int? =
+            switch payer {
+            case .org: places?.org
+            case .user: places?.user
+            }
+        let index = known ?? account(of: payer)
         var slices: [Slice] = []
         var wallet: (index: Int, slices: [Slice], amount: Money)?
         let paid: Money

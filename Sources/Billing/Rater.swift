@@ -19,7 +19,7 @@ extension Catalog {
         let terms = terms(for: call, at: time)
         guard let index = terms.prices, let rule = terms.priceRule,
             case .priced(var product, let digits) = Catalog.price(
-                call, by: rule, unit: index.list.unit, countsCall: countsCall)
+                call, by: rule.rule, unit: index.list.unit, countsCall: countsCall)
         else { return nil }
         for factor in terms.factors { product.multiply(by: factor.value) }
         if call.cacheHit { product.multiply(by: index.list.cacheHit ?? .zero) }
@@ -54,7 +54,7 @@ extension Catalog {
         }
         var product: Exact
         let digits: Int
-        switch price(call, by: rule, unit: index.list.unit, countsCall: countsCall) {
+        switch price(call, by: rule.rule, unit: index.list.unit, countsCall: countsCall) {
         case .priced(let exact, let unitDigits):
             (product, digits) = (exact, unitDigits)
         case .unpriced(let reason):

@@ -12,7 +12,7 @@ final class Terms: Sendable {
     let prices: PriceIndex?
     let band: Int32
     let rule: Int?
-    let priceRule: PriceRule?
+    let priceRule: BoxedRule?
     let factors: [Rating.Factor]
 
     init(
@@ -27,7 +27,7 @@ final class Terms: Sendable {
         self.prices = prices
         self.band = band
         self.rule = rule
-        priceRule = rule.flatMap { prices?.list.rules[$0] }
+        priceRule = rule.flatMap { rule in prices.map { BoxedRule($0.list.rules[rule]) } }
         self.factors = factors
     }
 
@@ -56,5 +56,13 @@ final class Terms: Sendable {
             from = max(from, start(items[next - 1]))
             return items[next - 1]
         }
+    }
+}
+
+/// A rule that is handed around without copying it.
+final class BoxedRule: Sendable {
+    let rule: PriceRule
+    init(_ rule: PriceRule) {
+        self.rule = rule
     }
 }

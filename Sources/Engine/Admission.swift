@@ -116,9 +116,8 @@ struct Admission {
                 storedSince: lagoOpen?.storedSince ?? recordedAt,
                 latest: max(lagoOpen?.latest ?? occurredAt, occurredAt))
         case .callVoided, .callAmended:
-            // A closing too many seals nothing.
+            // Which subscription the call was told to is the fold's to find; a closing too many seals nothing.
             guard book.catalog.hasSubscriptions else { return }
-            // Whether Lago heard of the call is the projection's to say; a closing with nothing to seal harms nobody.
             lagoOpen = LagoOpen(
                 storedSince: lagoOpen?.storedSince ?? recordedAt,
                 latest: max(lagoOpen?.latest ?? occurredAt, occurredAt))

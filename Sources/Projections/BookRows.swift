@@ -73,6 +73,12 @@ struct BookRows {
         }
         try database.rows(tables.holds.scanSQL) { state.holds.append(BookRows.hold($0)) }
         book = Book(catalog: controls.catalog, ledger: Ledger(restoring: state, tracksChanges: true))
+        controls.catalog = Catalog()
+    }
+
+    /// The catalog as it was when the record at `position` was folded.
+    func catalog(at position: UInt64, log: any RecordSource) throws -> Catalog {
+        try controls.catalog(at: position, current: book.catalog, log: log)
     }
 
     /// What the record does to the book. Throws what admission would have refused: the log holds no such record unless
@@ -82,8 +88,7 @@ struct BookRows {
             switch record.event.fact {
             case .planDefined, .planAssigned, .pricesPublished:
                 try book.admit(record.event, at: record.occurredAt)
-                controls.apply(record)
-                book.catalog = controls.catalog
+                controls.apply(record, to: &book.catalog)
                 return Outcome()
             default:
                 return try book.take(record.event, position: record.position, at: record.occurredAt)
@@ -93,11 +98,6 @@ struct BookRows {
                 position: record.position,
                 reason: "\(record.event.fact.type) cannot be applied: \(error.field): \(error.detail) (\(error.code))")
         }
-    }
-
-    /// The catalog as it was when the record at `position` was folded.
-    func catalog(at position: UInt64, log: any RecordSource) throws -> Catalog {
-        try controls.catalog(at: position, log: log)
     }
 
     /// Throws when some credit is not accounted for, with the lot or account named (I6).

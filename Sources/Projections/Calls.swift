@@ -28,10 +28,25 @@ public struct Calls: Projection {
     private struct Counts {
         var counted: Int64 = 0
         var uncounted: Int64 = 0
+
+        mutating func add(_ sign: Int64, isCounted: Bool) {
+            if isCounted { counted += sign } else { uncounted += sign }
+        }
+    }
+
+    /// The rows of a call's owners, until the next flush; -1 for no such owner.
+    private struct Places {
+        var flushes: UInt64
+        var day: Day
+        var org: Int32 = -1
+        var user: Int32 = -1
     }
 
     private var names = NamePool()
-    private var pending: [Key: Counts] = [:]
+    private var pending = Gathered<Key, Counts>()
+    /// Where calls of a shape were counted last.
+    private var lastPlaces = ShapeMemory<Places>()
+    private var flushes: UInt64 = 0
     private var controls = Controls(table: Calls.controls, keepsPrices: false)
     private var corrections = Corrections(table: Calls.corrections)
 
@@ -63,22 +78,28 @@ public struct Calls: Projection {
     private mutating func add(_ sign: Int64, _ call: Call, on day: Day) {
         // Whether the plan counts calls on the owner's own provider key is asked when the sums are.
         let isCounted = Quota.uses(call, plan: nil)
-        if let org = call.org { count(0, org) }
-        if let user = call.user { count(1, user) }
+        let places = places(of: call, on: day)
+        if places.org >= 0 { pending[Int(places.org)].add(sign, isCounted: isCounted) }
+        if places.user >= 0 { pending[Int(places.user)].add(sign, isCounted: isCounted) }
+    }
 
-        func count(_ kind: UInt8, _ owner: Name) {
-            let key = Key(
-                kind: kind, owner: names.number(of: owner), day: day, status: call.status, keySource: call.keySource)
-            if isCounted {
-                pending[key, default: Counts()].counted += sign
-            } else {
-                pending[key, default: Counts()].uncounted += sign
-            }
+    private mutating func places(of call: Call, on day: Day) -> Places {
+        if let known = lastPlaces[call.shape], known.flushes == flushes, known.day == day { return known }
+        let numbers = names.numbers(of: call)
+        var places = Places(flushes: flushes, day: day)
+        if numbers.org != 0 { places.org = place(0, numbers.org) }
+        if numbers.user != 0 { places.user = place(1, numbers.user) }
+        lastPlaces[call.shape] = places
+        return places
+
+        func place(_ kind: UInt8, _ owner: UInt32) -> Int32 {
+            let key = Key(kind: kind, owner: owner, day: day, status: call.status, keySource: call.keySource)
+            return Int32(pending.place(of: key, new: Counts()))
         }
     }
 
     public mutating func flush(into sink: any RowSink) throws {
-        let rows = Array(pending)
+        let rows = pending.rows
         try sink.add(rows.count, to: Calls.counts) { index, cells in
             let (key, counts) = rows[index]
             cells.integer(Int64(key.kind))
@@ -89,7 +110,8 @@ public struct Calls: Projection {
             cells.integer(counts.counted)
             cells.integer(counts.uncounted)
         }
-        pending.removeAll(keepingCapacity: true)
+        pending.removeAll()
+        flushes &+= 1
         names.trim()
         try controls.flush(into: sink)
         try corrections.flush(into: sink)

@@ -54,9 +54,18 @@ struct Controls {
         flushed = positions.count
     }
 
+    /// Takes such a record into a catalog that is kept elsewhere.
+    mutating func apply(_ record: Record, to other: inout Catalog) {
+        // Moved in and out: a copy would be made at the first change of either.
+        swap(&catalog, &other)
+        apply(record)
+        swap(&catalog, &other)
+    }
+
     /// The catalog as it was when the record at `position` was folded: what a charge was made with. Rare, so made anew.
-    func catalog(at position: UInt64, log: any RecordSource) throws -> Catalog {
-        guard let last = positions.last, last > position else { return catalog }
+    /// `current` is the one of today, when it is kept elsewhere.
+    func catalog(at position: UInt64, current: Catalog? = nil, log: any RecordSource) throws -> Catalog {
+        guard let last = positions.last, last > position else { return current ?? catalog }
         var earlier = Catalog()
         for control in positions.prefix(while: { $0 < position }) { try fold(control, into: &earlier, log: log) }
         return earlier

@@ -66,7 +66,7 @@ public struct Credits: Projection {
     private var rows = BookRows(tables: Credits.book)
     private var names = NamePool()
     private var pending: [Pending] = []
-    private var spent: [Spender: Spent] = [:]
+    private var spent = Gathered<Spender, Spent>()
 
     public init() {}
 
@@ -77,14 +77,17 @@ public struct Credits: Projection {
     public mutating func apply(_ record: Record, log: any RecordSource) throws {
         let outcome = try rows.apply(record)
         if outcome.movements.isEmpty { return }
-        let (charged, refunded) = try models(record, log: log)
+        let call = callNames(record)
+        let (chargedModel, refundedModel) = try models(record, call: call, log: log)
         var seq: UInt32 = 0
         for movement in outcome.movements {
-            let owner = names.number(of: movement.owner.name)
-            let user = names.number(of: movement.user)
             var isUser = false
             if case .user = movement.owner { isUser = true }
-            let model = movement.kind == .charge ? charged : movement.kind == .refund ? refunded : 0
+            // A call is charged to its own org or user.
+            let charged = movement.kind == .charge ? call : nil
+            let owner = charged.map { isUser ? $0.user : $0.org } ?? names.number(of: movement.owner.name)
+            let user = charged?.user ?? names.number(of: movement.user)
+            let model = movement.kind == .charge ? chargedModel : movement.kind == .refund ? refundedModel : 0
             pending.append(
                 Pending(
                     owner: owner, user: user, model: model, isUser: isUser, kind: movement.kind, seq: seq,
@@ -94,20 +97,26 @@ public struct Credits: Projection {
             seq += 1
             guard !isUser, user != 0, movement.kind == .charge || movement.kind == .refund else { continue }
             // Sums of parts of the account's own sums, which admission keeps within 64 bits.
-            spent[Spender(org: owner, user: user), default: Spent()].charged -= movement.amount.nanos
-            if movement.overage != .zero {
-                spent[Spender(org: owner, user: user), default: Spent()].overage += movement.overage.nanos
-            }
+            let place = spent.place(of: Spender(org: owner, user: user), new: Spent())
+            spent[place].charged -= movement.amount.nanos
+            if movement.overage != .zero { spent[place].overage += movement.overage.nanos }
+        }
+    }
+
+    /// Of a call that is charged; nil for anything else.
+    private mutating func callNames(_ record: Record) -> CallNames? {
+        switch record.event.fact {
+        case .call(let call), .usage(let call): names.numbers(of: call)
+        default: nil
         }
     }
 
     /// Of what a record charges, and of what it gives back.
     private mutating func models(
-        _ record: Record, log: any RecordSource
+        _ record: Record, call: CallNames?, log: any RecordSource
     ) throws -> (charged: UInt32, refunded: UInt32) {
+        if let call { return (call.model, 0) }
         switch record.event.fact {
-        case .call(let call), .usage(let call):
-            return (names.number(of: call.model), 0)
         case .callVoided(let voided):
             return (0, names.number(of: try voided.unwinds.map { try $0.call(in: log) }?.model))
         case .callAmended(let amended):
@@ -121,14 +130,7 @@ public struct Credits: Projection {
     public func check(at position: UInt64) throws { try rows.check(at: position) }
 
     public mutating func flush(into sink: any RowSink) throws {
-        // An owner's movements one after the other: neighbours in the table's B-tree.
-        var byOwner: [[Int32]] = []
-        for index in pending.indices {
-            let place = Int(pending[index].owner) * 2 + (pending[index].isUser ? 1 : 0)
-            while byOwner.count <= place { byOwner.append([]) }
-            byOwner[place].append(Int32(index))
-        }
-        let order = byOwner.joined().map { Int($0) }
+        let order = orderByOwner()
         let names = names
         try pending.withUnsafeBufferPointer { pending in
             try sink.append(order.count, to: Credits.movements) { index, cells in
@@ -136,16 +138,35 @@ public struct Credits: Projection {
             }
         }
         pending.removeAll(keepingCapacity: true)
-        let spenders = Array(spent)
+        let spenders = spent.rows
         try sink.add(spenders.count, to: Credits.spending) { index, cells in
             cells.name(spenders[index].key.org, of: names)
             cells.name(spenders[index].key.user, of: names)
-            cells.integer(spenders[index].value.charged)
-            cells.integer(spenders[index].value.overage)
+            cells.integer(spenders[index].sums.charged)
+            cells.integer(spenders[index].sums.overage)
         }
-        spent.removeAll(keepingCapacity: true)
+        spent.removeAll()
         self.names.trim()
         try rows.flush(into: sink)
+    }
+
+    /// Indexes of `pending`, an owner's movements one after the other: neighbours in the table's B-tree.
+    private func orderByOwner() -> [Int] {
+        func place(_ item: Pending) -> Int { Int(item.owner) * 2 + (item.isUser ? 1 : 0) }
+        var starts: [Int] = []
+        for index in pending.indices {
+            let place = place(pending[index])
+            while starts.count <= place + 1 { starts.append(0) }
+            starts[place + 1] += 1
+        }
+        for place in starts.indices.dropFirst() { starts[place] += starts[place - 1] }
+        var order = [Int](repeating: 0, count: pending.count)
+        for index in pending.indices {
+            let place = place(pending[index])
+            order[starts[place]] = index
+            starts[place] += 1
+        }
+        return order
     }
 }
 

@@ -4,7 +4,7 @@ public import SQLite
 /// Writes rows into a read model's file, inside whatever transaction its owner has open, and follows the digest.
 public final class DatabaseSink: RowSink {
     /// Numbers of names kept in memory; past it the cache starts afresh and asks the file.
-    public static let namesCachedMax = 200_000
+    public static let namesCachedMax = 65_536
 
     public private(set) var digest: MultisetDigest
     private let database: Database

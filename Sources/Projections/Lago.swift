@@ -40,13 +40,7 @@ public struct Lago: Projection {
 
     private var rows = BookRows(tables: Lago.book)
     private var windowSeconds = Lago.windowSecondsDefault
-    private var open: [LagoLineKey: OpenLine] = [:]
-
-    private struct OpenLine {
-        var sums: LagoSums
-        /// Since the last flush: then its key is in `changed`.
-        var isChanged: Bool
-    }
+    private var open = LagoOpenLines()
 
     // Since the last flush.
     private var changed: [LagoLineKey] = []
@@ -62,7 +56,7 @@ public struct Lago: Projection {
         try rows.load(from: database, log: log)
         try database.rows(Lago.openLines.scanSQL) { row in
             let sums = LagoColumns.sums(row, LagoColumns.key.count)
-            open[LagoColumns.key(row, 0)] = OpenLine(sums: sums, isChanged: false)
+            open[LagoColumns.key(row, 0)] = LagoOpenLine(sums: sums, isChanged: false)
         }
         windowSeconds = try database.integer("SELECT seconds FROM windows") ?? Lago.windowSecondsDefault
     }
@@ -117,16 +111,15 @@ public struct Lago: Projection {
     private mutating func add(_ usage: LineUsage, sign: Int64, catalog: Catalog, position: UInt64) throws {
         let call = usage.call
         guard usage.isAny, let subscription = catalog.subscription(for: call, at: usage.at) else { return }
-        let key = LagoLineKey(
-            subscription: subscription, windowStart: LagoLineKey.windowStart(of: usage.at, seconds: windowSeconds),
-            windowSeconds: windowSeconds, provider: call.provider, model: call.model, operation: call.operation)
-        let update = Lago.update(&open[key], at: usage.at, position: position) { sums in
+        let place = open.place(of: call, at: usage.at, subscription: subscription, windowSeconds: windowSeconds)
+        let update = Lago.update(&open[place], at: usage.at, position: position) { sums in
             sums.add(usage, sign: sign, position: position)
         }
         guard let isFirstChange = update else { throw SumOverflow(table: Lago.openLines.name) }
-        if isFirstChange { changed.append(key) }
+        if isFirstChange { changed.append(open.key(at: place)) }
         // A call that was taken back before its line was sealed leaves nothing to tell.
-        if sign < 0, open[key]?.sums.isZero == true {
+        if sign < 0, open[place]?.sums.isZero == true {
+            let key = open.key(at: place)
             open[key] = nil
             removed.insert(key)
         }
@@ -135,9 +128,9 @@ public struct Lago: Projection {
     /// Changes a line in its place, made when there is none. Nil when a sum does not fit; else whether it is the first
     /// change since the last flush.
     private static func update(
-        _ line: inout OpenLine?, at time: Timestamp, position: UInt64, _ body: (inout LagoSums) -> Bool
+        _ line: inout LagoOpenLine?, at time: Timestamp, position: UInt64, _ body: (inout LagoSums) -> Bool
     ) -> Bool? {
-        var changed = line ?? OpenLine(sums: LagoSums(at: time, position: position), isChanged: false)
+        var changed = line ?? LagoOpenLine(sums: LagoSums(at: time, position: position), isChanged: false)
         let isFirstChange = !changed.isChanged
         changed.isChanged = true
         guard body(&changed.sums) else { return nil }
@@ -152,13 +145,13 @@ public struct Lago: Projection {
             isWindowChanged = true
         }
         let through = closed.through.microseconds
-        let ended = open.filter { $0.key.windowEnd * Timestamp.microsecondsPerSecond <= through }
+        let ended = open.sums { $0.windowEnd * Timestamp.microsecondsPerSecond <= through }
         if ended.isEmpty { return }
         for key in ended.keys {
             open[key] = nil
             removed.insert(key)
         }
-        sealed.append(LagoSealed(ended.mapValues(\.sums), closedBy: position))
+        sealed.append(LagoSealed(ended, closedBy: position))
     }
 
     private mutating func deliver(_ delivery: LagoDelivery, state: LagoBatch.State, position: UInt64) {
@@ -178,7 +171,7 @@ public struct Lago: Projection {
         lines.reserveCapacity(changed.count)
         for key in changed {
             guard let line = open[key], line.isChanged else { continue }
-            open[key]?.isChanged = false
+            open.settle(key)
             lines.append((key, line.sums))
         }
         try sink.put(lines.count, in: Lago.openLines) { index, cells in

@@ -5,14 +5,23 @@ public import SQLite
 public final class MemorySink: RowSink {
     public private(set) var digest = MultisetDigest()
     /// By the canonical bytes of a key, which begin with the table's tag.
-    private var sums: [[UInt8]: [Int64]] = [:]
+    private var sums: [Key: [Int64]] = [:]
     /// The canonical bytes of a row by those of its key.
-    private var rows: [[UInt8]: [UInt8]] = [:]
+    private var rows: [Key: [UInt8]] = [:]
+
+    /// An array would be hashed byte by byte.
+    private struct Key: Hashable {
+        var bytes: [UInt8]
+
+        func hash(into hasher: inout Hasher) {
+            bytes.withUnsafeBytes { hasher.combine(bytes: $0) }
+        }
+    }
 
     public init() {}
 
-    private func key(of cells: borrowing RowCells, _ table: Table) -> [UInt8] {
-        [UInt8](UnsafeRawBufferPointer(rebasing: cells.canonical[..<cells[table.keys.count - 1].end]))
+    private func key(of cells: borrowing RowCells, _ table: Table) -> Key {
+        Key(bytes: [UInt8](UnsafeRawBufferPointer(rebasing: cells.canonical[..<cells[table.keys.count - 1].end])))
     }
 
     public func add(_ count: Int, to table: Table, _ fill: (Int, inout RowCells) -> Void) throws {

@@ -5,10 +5,11 @@ internal import SQLite
 /// copying it counts no references. Numbers mean something within one pool between two flushes only.
 struct NamePool {
     /// Past it the pool is emptied at the next flush.
-    static let namesMax = 200_000
+    static let namesMax = 65_536
 
     private var numbers: [Name: UInt32] = [:]
     private var names: [Name] = []
+    private var shapes = ShapeMemory<CallNames>()
 
     /// 0 for none.
     mutating func number(of name: Name?) -> UInt32 {
@@ -18,6 +19,16 @@ struct NamePool {
         let number = UInt32(names.count)
         numbers[name] = number
         return number
+    }
+
+    /// The numbers of a call's names: looked up once for all calls of a shape.
+    mutating func numbers(of call: Call) -> CallNames {
+        if let known = shapes[call.shape] { return known }
+        let numbers = CallNames(
+            org: number(of: call.org), user: number(of: call.user), service: number(of: call.service),
+            model: number(of: call.model), provider: number(of: call.provider))
+        shapes[call.shape] = numbers
+        return numbers
     }
 
     /// The cell of a row; null for 0.
@@ -31,5 +42,38 @@ struct NamePool {
     /// To be called when no number is kept any more.
     mutating func trim() {
         if names.count > NamePool.namesMax { self = NamePool() }
+    }
+}
+
+/// The names of a call that rows are keyed by, as numbers of one pool.
+struct CallNames {
+    var org: UInt32
+    var user: UInt32
+    var service: UInt32
+    var model: UInt32
+    var provider: UInt32
+}
+
+/// Rows gathered between two flushes, each made once and added to in its place.
+struct Gathered<Key: Hashable & Sendable, Sums: Sendable> {
+    private(set) var rows: [(key: Key, sums: Sums)] = []
+    private var places: [Key: Int32] = [:]
+
+    /// The place of the row with this key, made of `new` when there is none.
+    mutating func place(of key: Key, new: @autoclosure () -> Sums) -> Int {
+        if let place = places[key] { return Int(place) }
+        places[key] = Int32(rows.count)
+        rows.append((key, new()))
+        return rows.count - 1
+    }
+
+    subscript(place: Int) -> Sums {
+        get { rows[place].sums }
+        _modify { yield &rows[place].sums }
+    }
+
+    mutating func removeAll() {
+        rows.removeAll(keepingCapacity: true)
+        places.removeAll(keepingCapacity: true)
     }
 }

@@ -202,8 +202,9 @@ struct ProjectorPace: Sendable {
     var restFactor: UInt64 = 4
     /// Of the projector's thread: events are taken first, and read models follow.
     var niceness = 5
-    /// Records of one transaction.
-    var batchRecords: UInt64 = 100_000
+    /// Records of one transaction: what they change is in memory until then, some 400 bytes a record in each of four
+    /// projectors.
+    var batchRecords: UInt64 = 50_000
     /// Records and bytes of one read of the log: its transactions stay short.
     var chunkRecords = 10_000
     var chunkBytes = 8 << 20

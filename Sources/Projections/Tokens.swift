@@ -37,9 +37,24 @@ public struct Tokens: Projection {
         var keySource: Call.KeySource
     }
 
+    private struct Row {
+        var sums = TokenSums()
+        /// Of the latest call; nil when none was added.
+        var lastAt: Timestamp?
+    }
+
+    /// The row of calls of one shape, until the next flush.
+    private struct Place {
+        var flushes: UInt64
+        var day: Day
+        var row: Int32
+    }
+
     private var names = NamePool()
-    private var pending: [Key: TokenSums] = [:]
-    private var active: [UInt32: Timestamp] = [:]
+    private var pending = Gathered<Key, Row>()
+    /// Where calls of a shape were added last.
+    private var lastPlaces = ShapeMemory<Place>()
+    private var flushes: UInt64 = 0
     private var controls = Controls(table: Tokens.controls, keepsPrices: true)
     private var corrections = Corrections(table: Tokens.corrections)
     private var unpriced = UnpricedCalls(table: Tokens.unpriced)
@@ -72,33 +87,42 @@ public struct Tokens: Projection {
         let rating = try controls.catalog.rateRemembering(call, at: time, countsCall: isCall)
         let sums = try TokenSums(call, isCall: isCall, rating: rating)
         if let reason = rating.unpriced { unpriced.add(call, at: position, occurredAt: time, reason: reason) }
-        let org = try add(sums, of: call, at: time)
-        if active[org, default: time] <= time { active[org] = time }
+        let row = try add(sums, of: call, at: time)
+        if pending[row].lastAt.map({ $0 < time }) ?? true { pending[row].lastAt = time }
     }
 
     /// Takes out what this version of a call added, by the catalog of that time: a list published since, in force since
     /// before, must not leave a difference.
     private mutating func unwind(_ version: Corrections.Version, log: any RecordSource) throws {
-        var catalog = try controls.catalog(at: version.position, log: log)
-        let rating = try catalog.rateRemembering(version.call, at: version.occurredAt, countsCall: version.isCall)
+        // Only asked: what a copy of the catalog remembered would be lost, and cost a copy of what it remembers.
+        let catalog = try controls.catalog(at: version.position, log: log)
+        let rating = try catalog.rate(version.call, at: version.occurredAt, countsCall: version.isCall)
         let sums = try TokenSums(version.call, isCall: version.isCall, rating: rating)
         if rating.unpriced != nil { unpriced.remove(at: version.position) }
         try add(sums.negated, of: version.call, at: version.occurredAt)
     }
 
-    /// Gives the number of the org.
+    /// Gives the place of the row.
     @discardableResult
-    private mutating func add(_ sums: TokenSums, of call: Call, at time: Timestamp) throws -> UInt32 {
+    private mutating func add(_ sums: TokenSums, of call: Call, at time: Timestamp) throws -> Int {
+        let row = row(of: call, on: time.day)
+        guard pending[row].sums.add(sums) else { throw SumOverflow(table: Tokens.sums.name) }
+        return row
+    }
+
+    private mutating func row(of call: Call, on day: Day) -> Int {
+        if let known = lastPlaces[call.shape], known.flushes == flushes, known.day == day { return Int(known.row) }
+        let numbers = names.numbers(of: call)
         let key = Key(
-            org: names.number(of: call.org), day: time.day, user: names.number(of: call.user),
-            service: names.number(of: call.service), model: names.number(of: call.model),
-            provider: names.number(of: call.provider), keySource: call.keySource)
-        guard pending[key, default: TokenSums()].add(sums) else { throw SumOverflow(table: Tokens.sums.name) }
-        return key.org
+            org: numbers.org, day: day, user: numbers.user, service: numbers.service, model: numbers.model,
+            provider: numbers.provider, keySource: call.keySource)
+        let row = pending.place(of: key, new: Row())
+        lastPlaces[call.shape] = Place(flushes: flushes, day: day, row: Int32(row))
+        return row
     }
 
     public mutating func flush(into sink: any RowSink) throws {
-        let rows = Array(pending)
+        let rows = pending.rows
         try sink.add(rows.count, to: Tokens.sums) { index, cells in
             let key = rows[index].key
             cells.name(key.org, of: names)
@@ -108,9 +132,14 @@ public struct Tokens: Projection {
             cells.name(key.model, of: names)
             cells.name(key.provider, of: names)
             cells.integer(Int64(key.keySource.rawValue))
-            rows[index].value.fill(&cells)
+            rows[index].sums.sums.fill(&cells)
         }
-        pending.removeAll(keepingCapacity: true)
+        pending.removeAll()
+        flushes &+= 1
+        var active: [UInt32: Timestamp] = [:]
+        for row in rows {
+            if let time = row.sums.lastAt { active[row.key.org] = max(active[row.key.org] ?? time, time) }
+        }
         var later: [(org: UInt32, at: Timestamp)] = []
         for (org, time) in active {
             let last = try sink.values(key: [names.cell(org)], in: Tokens.activity)?.first
@@ -121,7 +150,6 @@ public struct Tokens: Projection {
             cells.name(later[index].org, of: names)
             cells.integer(later[index].at.microseconds)
         }
-        active.removeAll(keepingCapacity: true)
         names.trim()
         try controls.flush(into: sink)
         try corrections.flush(into: sink)

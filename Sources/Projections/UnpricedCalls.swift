@@ -33,13 +33,15 @@ struct UnpricedCalls {
     }
 
     mutating func flush(into sink: any RowSink) throws {
-        for (position, row) in pending.sorted(by: { $0.key < $1.key }) {
-            let key = [Value.integer(Int64(position))]
-            if row.isEmpty {
-                try sink.remove(key: key, from: table)
-            } else {
-                try sink.put(row, key: key, in: table)
-            }
+        if pending.isEmpty { return }
+        let rows = pending.sorted { $0.key < $1.key }
+        for (position, row) in rows where row.isEmpty {
+            try sink.remove(key: [.integer(Int64(position))], from: table)
+        }
+        let listed = rows.filter { !$0.value.isEmpty }
+        try sink.put(listed.count, in: table) { index, cells in
+            cells.integer(Int64(listed[index].key))
+            for cell in listed[index].value { cells.append(cell) }
         }
         pending.removeAll(keepingCapacity: true)
     }

@@ -51,6 +51,14 @@ import Testing
             ("rule any=1 mult a x=0.5 mult b y=3", "in=1000 attr.a=x attr.b=y", "1.5"),
             ("rule any=1 mult client.level eco=0.1", "in=1000 attr.client.level=eco", "1"),
             ("rule any=0", "in=1000", "0"),
+            ("rule above=200 any=2 rule any=1", "in=200", "0.2"),
+            ("rule above=200 any=2 rule any=1", "in=201", "0.402"),
+            ("rule above=200 any=2 rule any=1", "in=201 cr=200", "0.402"),
+            ("rule above=200 any=2 rule any=1", "in=200 out=1000", "1.2"),
+            ("rule above=200 any=2 rule any=1", "out=1000", "1"),
+            ("rule above=0 any=2 rule any=1", "in=0 out=1000", "1"),
+            ("rule above=300 any=3 rule above=200 any=2 rule any=1", "in=1000", "3"),
+            ("rule above=200 call=1 rule image=1", "images=2", "2"),
         ]
         for row in rows {
             Script.run(

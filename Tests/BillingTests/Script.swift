@@ -348,7 +348,7 @@ struct Script {
         return PriceRule(
             provider: rule["provider"].map(name), model: rule["model"].map(name),
             operation: rule["op"].flatMap { text in Call.Operation.allCases.first { $0.name == text } },
-            per: rule["per"].flatMap { Int64($0) } ?? 1000, anyToken: price("any"), input: price("in"),
+            aboveInputTokens: rule["above"].flatMap { Int64($0) }, per: rule["per"].flatMap { Int64($0) } ?? 1000, anyToken: price("any"), input: price("in"),
             output: price("out"), cacheRead: price("cr"), cacheWrite: price("cw"), reasoning: price("re"),
             perCall: price("call"), perImage: price("image"), perAudioSecond: price("second"),
             perSearch: price("search"), reportedCost: price("cost"))

@@ -18,10 +18,15 @@ struct Capture: CustomTestStringConvertible, Sendable {
         all.filter { $0.folder == folder && (label == nil || $0.label == label) }
     }
 
+    private static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .appendingPathComponent("Fixtures/captures")
+
+    static func document(_ name: String) -> JSONValue {
+        try! JSONValue.parse([UInt8](try! Data(contentsOf: root.appendingPathComponent(name))))
+    }
+
     private static func read(_ folder: String) -> [Capture] {
-        let here = URL(fileURLWithPath: #filePath)
-        let root = here.deletingLastPathComponent().deletingLastPathComponent()
-            .appendingPathComponent("Fixtures/captures/\(folder)")
+        let root = root.appendingPathComponent(folder)
         let index = try! String(contentsOf: root.appendingPathComponent("index.jsonl"), encoding: .utf8)
         let files = try! FileManager.default.contentsOfDirectory(atPath: root.path).sorted()
         return index.split(separator: "\n").map { line in

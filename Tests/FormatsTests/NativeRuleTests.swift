@@ -277,6 +277,15 @@ import Testing
         (event("prices.published", price + #"[{"input":1000000}]"#), "out_of_range", "data.rules.0.input"),
         (event("prices.published", price + #"[{"input":"x"}]"#), "invalid_amount", "data.rules.0.input"),
         (event("prices.published", price + #"[null]"#), "wrong_type", "data.rules.0"),
+        (
+            event("prices.published", price + #"[{"input":1,"above_input_tokens":-1}]"#),
+            "out_of_range", "data.rules.0.above_input_tokens"
+        ),
+        (
+            event("prices.published", price + #"[{"input":1,"above_input_tokens":1000000000001}]"#),
+            "out_of_range", "data.rules.0.above_input_tokens"
+        ),
+        (event("prices.published", price + #"[{"above_input_tokens":1}]"#), "missing_price", "data.rules.0"),
         (event("prices.published", price + #"[],"cache_hit":-1"#), "out_of_range", "data.cache_hit"),
         (
             event("prices.published", price + #"[],"multipliers":[{"attribute":"a"}]"#),
@@ -327,6 +336,7 @@ import Testing
         event("plan.defined", #""plan":"p","calls":[],"markup":-1,"interval":"year","overage":{"policy":"invoice"}"#),
         event("plan.assigned", #""user":"u","plan":"p","anchor_day":28,"funding":"org_then_user""#),
         event("prices.published", price + #"[{"per_call":0}]"#),
+        event("prices.published", price + #"[{"above_input_tokens":200000,"input":2},{"input":1}]"#),
         event(
             "prices.published",
             price + #"[{"model":"gpt-*","per":1000000,"input":1.5e-07,"output":"999999.999999999999"}]"#),

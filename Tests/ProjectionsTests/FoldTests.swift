@@ -193,9 +193,13 @@ import Testing
         let sink = MemorySink()
         for record in source.records { try fold.apply(record, log: source) }
         try fold.flush(into: sink)
-        var expected = RowDigester(before)
-        expected.add(Calls.tables[2], key: [2], values: [0])
-        #expect(sink.digest == expected.digest)
+        var correction = RowCells()
+        correction.begin(tag: Calls.tables[2].tag)
+        correction.integer(2)
+        correction.integer(0)
+        var expected = before
+        expected.add(correction.canonical)
+        #expect(sink.digest == expected)
     }
 
     @Test func `a row changed by hand shows in the digest of the rows`() async throws {
@@ -229,8 +233,14 @@ import Testing
         let database = try Database(path: folder.path + "/t.sqlite", mode: .readWrite)
         try database.run(script: "CREATE TABLE t (k INTEGER PRIMARY KEY, v INTEGER NOT NULL) STRICT")
         for sink in [MemorySink(), DatabaseSink(database, digest: MultisetDigest())] as [any RowSink] {
-            try sink.add([SumRow(key: [1], sums: [Int64.max])], to: table)
-            #expect(throws: (any Error).self) { try sink.add([SumRow(key: [1], sums: [1])], to: table) }
+            func add(_ amount: Int64) throws {
+                try sink.add(1, to: table) { _, cells in
+                    cells.integer(1)
+                    cells.integer(amount)
+                }
+            }
+            try add(.max)
+            #expect(throws: SumOverflow(table: "t")) { try add(1) }
         }
     }
 }

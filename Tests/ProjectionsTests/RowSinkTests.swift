@@ -1,4 +1,3 @@
-import Glibc
 import Hashing
 import SQLite
 import TestEvents
@@ -142,22 +141,6 @@ import Testing
         let other = MemorySink()
         try other.append([.null, "text"], key: [.integer(5)], to: Self.list)
         #expect(try DatabaseSink.digest(of: [Self.list], in: database) != other.digest)
-    }
-
-    @Test func `a sum that does not fit is an error in both sinks`() throws {
-        let database = try database()
-        for sink in [DatabaseSink(database, digest: MultisetDigest()) as any RowSink, MemorySink()] {
-            func add(_ amount: Int64) throws {
-                try sink.add(1, to: Self.sums) { _, cells in
-                    cells.text("a")
-                    cells.integer(1)
-                    cells.integer(0)
-                    cells.integer(amount)
-                }
-            }
-            try add(.max)
-            #expect(throws: SumOverflow(table: "sums")) { try add(1) }
-        }
     }
 
     @Test func `a rest is four times as long as the flush, within bounds`() {

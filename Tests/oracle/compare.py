@@ -1,8 +1,12 @@
 """The daemon's answers against an oracle that has read the same log."""
 
 import urllib.parse
+from decimal import Decimal
+from fractions import Fraction
 
-from oracle import CREDIT, DAY, TOKEN_FIELDS, USD, day_window, instant, midnight, month_window, plain, text_of, window
+from oracle import (
+    CREDIT, DAY, TOKEN_FIELDS, USD, credits, day_window, half_even, instant, midnight, month_window, number, plain,
+    text_of, window)
 
 GROUPINGS = ("day,org,model,provider,user,service,key_source", "org", "day", "user,key_source", "")
 MOST_LINES = 1000
@@ -10,6 +14,53 @@ MOST_LINES = 1000
 
 def quote(name):
     return urllib.parse.quote(name, safe="")
+
+
+# Amounts by name of the member: how many decimals are kept. All others are texts, counts or yes and no.
+RATE_DECIMALS = 12
+RATES = {"cost_usd", "price_usd", "paid_usd", "markup", "any_token", "input", "output", "cache_read", "cache_write",
+         "reasoning", "per_call", "per_image", "per_audio_second", "per_search", "reported_cost", "cache_hit"}
+TIMES = {"time", "effective_at", "expires_at"}
+
+
+def meaning(name, value):
+    """A member's value without the way it was written."""
+    if isinstance(value, dict):
+        if name == "values":
+            return {one: rounded(factor, RATE_DECIMALS) for one, factor in value.items()}
+        return {one: meaning(one, member) for one, member in value.items()}
+    if isinstance(value, list):
+        return [meaning(name, one) for one in value]
+    if isinstance(value, bool):
+        return value
+    if name in TIMES:
+        return instant(value)
+    if name in ("credits", "limit_credits"):
+        return credits(value)
+    if name == "audio_seconds":
+        return rounded(value, 6)
+    if name in RATES:
+        return rounded(value, RATE_DECIMALS)
+    return int(value) if isinstance(value, Decimal) else value
+
+
+def rounded(value, decimals):
+    return Fraction(half_even(number(value) * 10 ** decimals), 10 ** decimals)
+
+
+def missing(stated, stored, path=""):
+    """The first member of `stated` that `stored` does not say just so; None when all is there."""
+    if isinstance(stated, dict) and isinstance(stored, dict):
+        for name, value in stated.items():
+            found = missing(value, stored.get(name), f"{path}.{name}")
+            if found:
+                return found
+        return None
+    if isinstance(stated, list) and isinstance(stored, list) and len(stated) == len(stored):
+        return next(filter(None, (missing(*pair, f"{path}.{n}") for n, pair in enumerate(zip(stated, stored)))), None)
+    # What is false may be left out.
+    same = stated == stored or (stated is False and stored is None)
+    return None if same else f"{path[1:]}: stated {stated}, stored {stored}"
 
 
 class Comparison:
@@ -50,18 +101,33 @@ class Comparison:
     def credits(self, owner):
         path = f"/v1/{owner[0]}s/{quote(owner[1])}/credits"
         answer = self.ask(path)
-        account = self.oracle.accounts.get(owner)
+        self.account(path, answer, self.oracle, owner)
         if answer is None:
-            held = account and (account.lots or account.spent or account.adjusted)
+            return
+        self.same(f"{path} held_credits", answer["held_credits"], "0")
+        self.same(f"{path} available_credits", answer["available_credits"],
+                  plain(self.oracle.available(owner, self.now), CREDIT))
+        if owner[0] == "org":
+            expected = {user: self.allocation(user, one)
+                        for user, one in self.oracle.allocations.get(owner[1], {}).items()}
+            self.same(f"{path} allocations", {one["user"]: one for one in answer["allocations"]}, expected)
+
+    def as_of(self, past):
+        """Accounts and lots as they were, against an oracle that stopped there. What is available is left out: that
+        is a matter of the clock."""
+        for owner in sorted(past.accounts):
+            path = f"/v1/{owner[0]}s/{quote(owner[1])}/credits?as_of={past.position}"
+            _, answer = self.ask_daemon(path, self.oracle.position)
+            self.account(path, answer, past, owner)
+
+    def account(self, path, answer, oracle, owner):
+        account = oracle.account(owner)
+        if answer is None:
+            held = account.lots or account.spent or account.adjusted
             self.same(path, "404", "something" if held else "404")
             return
-        account = self.oracle.account(owner)
-        expected = {name: getattr(account, name) for name in (
-            "granted", "adjusted", "spent", "expired", "voided", "overage", "invoiced", "balance")}
-        expected["available"] = self.oracle.available(owner, self.now)
-        expected["held"] = 0
-        for name, value in expected.items():
-            self.same(f"{path} {name}_credits", answer.get(name + "_credits"), plain(value, CREDIT))
+        for name in ("granted", "adjusted", "spent", "expired", "voided", "overage", "invoiced", "balance"):
+            self.same(f"{path} {name}_credits", answer.get(name + "_credits"), plain(getattr(account, name), CREDIT))
         listed = {lot["lot"]: lot for lot in answer["lots"]}
         self.same(f"{path} lots", sorted(listed), sorted(lot.id for lot in account.lots))
         self.same(f"{path} lots are listed once", len(answer["lots"]), len(listed))
@@ -73,10 +139,6 @@ class Comparison:
                     "spent_credits": plain(lot.spent, CREDIT), "expired_credits": plain(lot.expired, CREDIT),
                     "voided_credits": plain(lot.voided, CREDIT), "effective_at": text_of(lot.effective),
                     "expires_at": None if lot.expires is None else text_of(lot.expires), "position": lot.position})
-        if owner[0] == "org":
-            expected = {user: self.allocation(user, one)
-                        for user, one in self.oracle.allocations.get(owner[1], {}).items()}
-            self.same(f"{path} allocations", {one["user"]: one for one in answer["allocations"]}, expected)
 
     def allocation(self, user, one):
         drawn = one.drawn(self.now)

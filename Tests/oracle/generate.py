@@ -12,6 +12,7 @@ import random
 
 START = datetime.datetime(2025, 1, 20, tzinfo=datetime.timezone.utc)
 DAYS = 50
+REMEMBERED = 5000       # events that may be sent again, calls that may be contradicted or corrected
 FAR_FUTURE = ("2098-01-01T00:00:00Z", "2099-06-01T00:00:00Z")
 SOURCES = ("gateway-1", "gateway-2")
 PROVIDERS = ("openai", "anthropic", "groq", "local")
@@ -19,6 +20,7 @@ MODELS = ("gpt-4o", "gpt-4o-mini", "openai/gpt-4o", "claude-3.5-sonnet", "llama3
 PATTERNS = ("gpt-4o", "gpt-4o*", "*gpt-4o", "*llama*", "*/*", "*", "claude-*-sonnet", "*4*mini", "modèle")
 OPERATIONS = ("chat", "responses", "embedding", "image", "audio", "rerank", "other")
 CATEGORIES = ("paid", "promo", "plan", "refund")
+NO_PRICE = ("per", "provider", "model", "operation", "above_input_tokens", "reported_cost")
 PERIODS = ("never", "day", "week", "month")
 
 
@@ -27,7 +29,6 @@ class Generator:
         self.random = random.Random(seed)
         self.seed, self.corrections = seed, corrections
         self.made = 0
-        self.sent = []          # (event, "accepted") to send again or to contradict
         self.calls = []         # (source, id, data) that can be corrected
         self.lots = []          # ids that can be voided
         self.voided = set()
@@ -138,6 +139,8 @@ class Generator:
             rule["model"] = r.choice(PATTERNS)
         if r.random() < 0.25:
             rule["operation"] = r.choice(OPERATIONS)
+        if r.random() < 0.1:
+            rule["above_input_tokens"] = r.choice((0, 999, 1000, 4000))
         roll = r.random()
         if roll < 0.12:
             rule["reported_cost"] = r.choice(("1", "1.2", "0", self.amount(0, 2, 12)))
@@ -157,13 +160,13 @@ class Generator:
         r = self.random
         data = {"unit": r.choice(("credits", "credits", "usd"))}
         data["rules"] = [self.rule() for _ in range(r.randint(1, 8))]
-        if r.random() < 0.5:
-            data["rules"].append({"per": 1000, "any_token": "0.01"})
+        if r.random() < 0.75:
+            data["rules"].append({"per": 1000, "any_token": r.choice(("0.01", "0.4", self.price()))})
         if data["unit"] == "usd":
             # So that dollars do not drown the credits: a thousandth of the price.
             for rule in data["rules"]:
                 for name, value in rule.items():
-                    if name not in ("per", "provider", "model", "operation", "reported_cost"):
+                    if name not in NO_PRICE:
                         rule[name] = "0.000015" if r.random() < 0.3 else self.amount(0, 0.002, 12)
         if r.random() < 0.7:
             names = r.sample(("power_level", "tier", "client.tier"), r.randint(1, 3))
@@ -180,8 +183,9 @@ class Generator:
         r = self.random
         self.made += 1
         id = f"lot-{self.made}"
-        data = {**self.owner(), "credits": r.choice((self.amount(0.000001, 2), self.amount(1, 120), "10", 50)),
-                "category": r.choice(CATEGORIES)}
+        data = {**self.owner(), "category": r.choice(CATEGORIES)}
+        data["credits"] = r.choice((self.amount(0.000001, 2), self.amount(1, 20), self.amount(1, 120), "10", 50,
+                                    self.amount(0.1, 3, 9)))
         if r.random() < 0.4:
             data["priority"] = r.choice((0, 50, 100, 100, 255))
         one = self.event("credits.granted", data, id=id)
@@ -264,29 +268,32 @@ class Generator:
             data["cache_hit"] = r.random() < 0.8
         if r.random() < 0.5:
             names = r.sample(("power_level", "tier", "client.tier", "note"), r.randint(1, 3))
-            values = ("eco", "balanced", "precision", "turbo", "unheard")
-            data["attributes"] = {name: r.choice(values) for name in names}
+            levels = ("eco", "balanced", "precision", "turbo", "unheard")
+            data["attributes"] = {name: r.choice(levels) for name in names}
         return data
 
     def call(self, type="llm.call"):
         one = self.event(type, self.call_data())
-        self.calls.append(one)
+        remember(self.random, self.calls, one)
         return one
+
+    def voided_lot(self):
+        r = self.random
+        if not self.lots:
+            return self.granted()
+        lot = self.lots.pop(r.randrange(len(self.lots)))
+        return self.event("credits.voided", {"lot": lot, "reason": "given by mistake"})
 
     def correction(self):
         r = self.random
         roll = r.random()
-        if roll < 0.15 and self.lots:
-            lot = r.choice(self.lots)
-            self.lots.remove(lot)
-            return self.event("credits.voided", {"lot": lot, "reason": "given by mistake"})
         open_ = [one for one in r.sample(self.calls, min(8, len(self.calls)))
                  if (one["source"], one["id"]) not in self.voided]
         if not open_:
             return self.call()
         one = open_[0]
         data = {"source": one["source"], "id": one["id"], "reason": "by order"}
-        if roll < 0.6:
+        if roll < 0.5:
             self.voided.add((one["source"], one["id"]))
             return self.event("llm.call.voided", data)
         fresh = self.call_data()
@@ -297,41 +304,48 @@ class Generator:
         return self.event("llm.call.amended", {**data, "call": fresh})
 
     def stream(self, events):
-        """[(event, verdict)]: verdict is what the daemon must say of it, accepted, duplicate or conflict."""
+        """(event, verdict), one after another: the verdict is what the daemon must say of it, accepted, duplicate or
+        conflict; "perhaps" where that depends on what it wrote by itself meanwhile."""
         r = self.random
-        made = []
         opening = [self.plan() for _ in range(r.randint(1, 4))] + [self.prices() for _ in range(r.randint(0, 2))]
-        opening += [self.granted() for _ in range(r.randint(0, 5))] + [self.assigned() for _ in range(r.randint(0, 3))]
+        if r.random() < 0.9:
+            first = self.prices()
+            first["data"]["effective_at"] = self.write(START)
+            opening.append(first)
+        opening += [self.granted() for _ in range(r.randint(0, 5))] + [self.assigned() for _ in range(r.randint(0, 5))]
         r.shuffle(opening)
         # A plan may be assigned only once it is defined.
         opening.sort(key=lambda one: one["type"] == "plan.assigned")
-        for one in opening:
-            made.append((one, "accepted"))
-        kinds = [(self.call, 0.80), (lambda: self.call("llm.usage"), 0.04), (self.granted, 0.05), (self.adjusted, 0.02),
-                 (self.allocated, 0.03), (self.assigned, 0.025), (self.plan, 0.01), (self.prices, 0.012)]
+        kinds = [(self.call, 0.78), (lambda: self.call("llm.usage"), 0.04), (self.granted, 0.08), (self.adjusted, 0.02),
+                 (self.allocated, 0.03), (self.assigned, 0.025), (self.plan, 0.01), (self.prices, 0.012),
+                 (self.voided_lot, 0.006)]
         if self.corrections:
             kinds.append((self.correction, 0.08))
         makers, weights = zip(*kinds)
-        while len(made) < events:
+        sent = []       # with the verdict of the next time
+        for number in range(events):
             roll = r.random()
-            if roll < 0.02:
-                made.append((r.choice(made)[0], None))
+            if number < len(opening):
+                one, verdict = opening[number], "accepted"
+            elif roll < 0.02 and sent:
+                yield r.choice(sent)
+                continue
             elif roll < 0.03 and self.calls:
-                other = json.loads(dumps(r.choice(self.calls)), parse_float=Verbatim)
-                other["data"]["model"] += "-other"
-                made.append((other, "conflict"))
+                one, verdict = json.loads(dumps(r.choice(self.calls)), parse_float=Verbatim), "conflict"
+                one["data"]["model"] += "-other"
             else:
-                made.append((r.choices(makers, weights)[0](), "accepted"))
-        # What was sent before is a duplicate, and a contradiction stays one however often it comes.
-        verdicts = {}
-        result = []
-        for one, verdict in made[:events]:
-            if verdict == "accepted":
-                verdicts[id(one)] = "duplicate"
-            elif verdict == "conflict":
-                verdicts[id(one)] = "conflict"
-            result.append((one, verdict or verdicts[id(one)]))
-        return result
+                one = r.choices(makers, weights)[0]()
+                verdict = "perhaps" if one["type"] == "credits.voided" else "accepted"
+            remember(r, sent, (one, "duplicate" if verdict == "accepted" else verdict))
+            yield one, verdict
+
+
+def remember(random_, items, item):
+    """Keeps old and new ones alike, and not too many."""
+    if len(items) < REMEMBERED:
+        items.append(item)
+    else:
+        items[random_.randrange(REMEMBERED)] = item
 
 
 class Verbatim(str):

@@ -163,7 +163,8 @@ class Account:
 
     def __init__(self):
         self.granted = self.adjusted = self.spent = self.expired = self.voided = self.overage = self.invoiced = 0
-        self.lots = []          # in burn order
+        self.lots = []
+        self.open = []          # those with something left, in burn order
         self.movements = []     # (position, time, what, amount, of it invoiced, balance after)
 
     @property
@@ -171,12 +172,16 @@ class Account:
         return self.granted + self.adjusted - (self.spent - self.invoiced) - self.expired - self.voided
 
     def usable(self, t):
-        return sum(lot.usable(t) for lot in self.lots)
+        return sum(lot.usable(t) for lot in self.open)
+
+    def reopen(self, lot):
+        if lot.left and lot not in self.open:
+            bisect.insort(self.open, lot, key=lambda one: one.order)
 
     def burn(self, amount, t):
         """[(lot, n$)] taken in burn order: at most `amount`."""
         slices = []
-        for lot in self.lots:
+        for lot in self.open:
             if not amount:
                 break
             part = min(lot.usable(t), amount)
@@ -185,14 +190,16 @@ class Account:
                 lot.spent += part
                 amount -= part
                 slices.append((lot, part))
+        if any(not lot.left for lot, _ in slices):
+            self.open = [lot for lot in self.open if lot.left]
         return slices
 
     def check(self, where):
         """Nothing is made and nothing is lost."""
-        for lot in self.lots:
+        for lot in self.open:
             parts = (lot.left, lot.spent, lot.expired, lot.voided)
             assert lot.granted == sum(parts) and min(parts) >= 0, (where, lot.id, lot.granted, parts)
-        held = sum(lot.left for lot in self.lots) - self.overage
+        held = sum(lot.left for lot in self.open) - self.overage
         assert self.balance == held, (where, self.balance, held)
 
 
@@ -200,11 +207,14 @@ class Allocation:
     """What a user may draw from an org's pool. It holds from its record on, whatever its time."""
 
     def __init__(self):
-        self.mode, self.limit, self.period, self.draws = None, 0, "never", []     # draws: (time, n$)
+        self.mode, self.limit, self.period, self.draws = None, 0, "never", {}     # draws: {day: n$}
+
+    def draw(self, t, amount):
+        self.draws[t // DAY] = self.draws.get(t // DAY, 0) + amount
 
     def drawn(self, t):
         start, end = window(self.period, t)
-        return sum(amount for at, amount in self.draws if start <= at < end)
+        return sum(amount for day, amount in self.draws.items() if start <= day * DAY < end)
 
     def left(self, t):
         return max(0, self.limit - self.drawn(t))
@@ -223,6 +233,7 @@ class Rule:
 
     def __init__(self, data):
         self.provider, self.model, self.operation = data.get("provider"), data.get("model"), data.get("operation")
+        self.above = data.get("above_input_tokens")
         self.per = int(data.get("per", 1))
         price = {name: number(data[name]) for name in (
             "any_token", *self.KINDS, "per_call", *self.UNITS, "reported_cost") if name in data}
@@ -244,7 +255,8 @@ class Rule:
     def takes(self, call):
         return ((self.provider is None or matches(self.provider, call["provider"]))
                 and (self.model is None or matches(self.model, call["model"]))
-                and (self.operation is None or self.operation == call["operation"]))
+                and (self.operation is None or self.operation == call["operation"])
+                and (self.above is None or (call.get("usage") or {}).get("input_tokens", -1) > self.above))
 
     def amount(self, call, cost, counts_call):
         """In the list's unit (dollars for reported_cost), or None when the call does not say what is needed."""
@@ -304,8 +316,9 @@ NO_PLAN = {"markup": Fraction(0), "policy": "allow", "byok_counts": True, "calls
 
 
 class Oracle:
-    def __init__(self, checked=True):
-        self.checked = checked
+    def __init__(self, keeps_calls=True):
+        """`keeps_calls`: remember what each call did, for corrections."""
+        self.keeps_calls = keeps_calls
         self.position = 0
         self.accounts = {}          # ("org" | "user", name): Account
         self.lots = {}              # id: Lot
@@ -332,7 +345,7 @@ class Oracle:
         if handler is None:
             raise ValueError(f"position {position}: what is a {event['type']}?")
         handler(position, t, event, data)
-        if self.checked and event["type"].startswith(("llm", "credits")):
+        if event["type"].startswith(("llm", "credits")):
             for account in self.touched:
                 account.check(f"after {position}")
 
@@ -388,7 +401,8 @@ class Oracle:
         lot = Lot(id, account, position, amount, category, priority, effective, expires)
         assert id not in self.lots, f"position {position}: a second lot {id}"
         self.lots[id] = lot
-        bisect.insort(account.lots, lot, key=lambda one: one.order)
+        account.lots.append(lot)
+        account.reopen(lot)
 
     def moved(self, account, position, t, what, before, invoiced=0):
         """Notes what became of the balance; what goes on an invoice is an amount that leaves the balance alone."""
@@ -427,6 +441,8 @@ class Oracle:
         else:
             lot.voided += lot.left
             account.voided += lot.left
+        if lot.left:
+            account.open.remove(lot)
         lot.left = 0
         lot.closed = lot.closed or how
         self.moved(account, position, t, {"expired": "expiry", "voided": "void"}[how], before)
@@ -493,7 +509,7 @@ class Oracle:
             slices += taken
             if owner == pool and total and user in self.allocations.get(org, {}):
                 draw = (org, user, t, total)
-                self.allocations[org][user].draws.append((t, total))
+                self.allocations[org][user].draw(t, total)
         account = self.account(debtor)
         account.spent += rest
         invoiced = rest if plan.policy == "invoice" else 0
@@ -506,7 +522,8 @@ class Oracle:
 
     def on_llm_call(self, position, t, event, data):
         done = self.book(position, t, data, event["type"] == "llm.call")
-        self.standing[(event["source"], event["id"])] = done
+        if self.keeps_calls:
+            self.standing[(event["source"], event["id"])] = done
 
     on_llm_usage = on_llm_call
 
@@ -534,7 +551,7 @@ class Oracle:
         line = None
         if assignment and assignment.subscription is not None:
             line = (assignment.subscription, call["provider"], call["model"], call["operation"])
-        done = Box(t=t, call=call, counts_call=counts_call, charge=charge, payment=payment, counted=counted, row=row,
+        done = Box(t=t, counts_call=counts_call, charge=charge, payment=payment, counted=counted, row=row,
                    group=group, line=line,
                    line_row=[int(uses_quota), *kinds, charge, payment.invoiced])
         self.add_up(done, 1)
@@ -573,9 +590,10 @@ class Oracle:
                 lot.account.voided += part
             else:
                 lot.left += part
+                lot.account.reopen(lot)
         if payment.draw:
             org, user, t, amount = payment.draw
-            self.allocations[org][user].draws.append((t, -amount))
+            self.allocations[org][user].draw(t, -amount)
         self.add_up(done, -1)
         for account, was in zip(accounts, before):
             back = -payment.invoiced if account is debtor else 0

@@ -1,0 +1,104 @@
+internal import Billing
+
+/// A line that is not sealed yet.
+struct LagoOpenLine {
+    var sums: LagoSums
+    /// Since the last flush: then its key is among the changed ones.
+    var isChanged: Bool
+}
+
+/// Open lines by key, each in a place that it keeps until it is removed; calls of one shape mostly go to the line that
+/// the last one went to.
+struct LagoOpenLines {
+    private struct Entry {
+        var key: LagoLineKey
+        /// Nil in a free place, and where a line is about to be made.
+        var line: LagoOpenLine?
+        /// Another one each time that the place is taken; 0 in a free place.
+        var taken: UInt64
+    }
+
+    /// Where the last call of a shape went: provider, model and operation are the shape's own.
+    private struct Last {
+        var place: Int
+        var taken: UInt64
+        var windowStart: Int64
+        var windowSeconds: Int64
+        var subscription: Name
+    }
+
+    private var entries: [Entry] = []
+    private var places: [LagoLineKey: Int] = [:]
+    private var free: [Int] = []
+    private var takings: UInt64 = 0
+    private var lastPlaces = ShapeMemory<Last>()
+
+    /// The place of the line that a call at `time` goes to, made when there is none. It may be without a line.
+    mutating func place(
+        of call: Call, at time: Timestamp, subscription: Name, windowSeconds: Int64
+    ) -> Int {
+        let windowStart = LagoLineKey.windowStart(of: time, seconds: windowSeconds)
+        if let last = lastPlaces[call.shape], last.windowStart == windowStart, last.windowSeconds == windowSeconds,
+            entries[last.place].taken == last.taken, last.subscription == subscription
+        {
+            return last.place
+        }
+        let key = LagoLineKey(
+            subscription: subscription, windowStart: windowStart, windowSeconds: windowSeconds,
+            provider: call.provider, model: call.model, operation: call.operation)
+        let place = place(of: key)
+        lastPlaces[call.shape] = Last(
+            place: place, taken: entries[place].taken, windowStart: windowStart, windowSeconds: windowSeconds,
+            subscription: subscription)
+        return place
+    }
+
+    func key(at place: Int) -> LagoLineKey { entries[place].key }
+
+    private mutating func place(of key: LagoLineKey) -> Int {
+        if let place = places[key] { return place }
+        takings += 1
+        let entry = Entry(key: key, line: nil, taken: takings)
+        let place: Int
+        if let last = free.popLast() {
+            place = last
+            entries[place] = entry
+        } else {
+            place = entries.count
+            entries.append(entry)
+        }
+        places[key] = place
+        return place
+    }
+
+    subscript(place: Int) -> LagoOpenLine? {
+        get { entries[place].line }
+        _modify { yield &entries[place].line }
+    }
+
+    subscript(key: LagoLineKey) -> LagoOpenLine? {
+        get { places[key].flatMap { entries[$0].line } }
+        set {
+            if newValue != nil {
+                entries[place(of: key)].line = newValue
+            } else if let place = places.removeValue(forKey: key) {
+                entries[place].line = nil
+                entries[place].taken = 0
+                free.append(place)
+            }
+        }
+    }
+
+    /// The line is written as it is.
+    mutating func settle(_ key: LagoLineKey) {
+        if let place = places[key] { entries[place].line?.isChanged = false }
+    }
+
+    func sums(where isIncluded: (LagoLineKey) -> Bool) -> [LagoLineKey: LagoSums] {
+        var found: [LagoLineKey: LagoSums] = [:]
+        for entry in entries where entry.taken != 0 && isIncluded(entry.key) {
+            if let line = entry.line { found[entry.key] = line.sums }
+        }
+        return found
+    }
+}
