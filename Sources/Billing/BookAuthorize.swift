@@ -3,8 +3,9 @@ extension Book {
     /// Decides over calls, allocation, credits, overage policy and running holds at once, and changes nothing: what is
     /// granted holds from the event on. The writer decides and applies without anything between.
     /// Throws `owner_missing`, or `amount_out_of_range` when the estimate fits in no amount.
-    public func authorize(_ request: AuthorizationRequest, at time: Timestamp) throws(Rejection) -> AuthorizationDecision
-    {
+    public func authorize(
+        _ request: AuthorizationRequest, at time: Timestamp
+    ) throws(Rejection) -> AuthorizationDecision {
         guard let payerOwner = request.org.map(Owner.org) ?? request.user.map(Owner.user) else {
             throw Rejection(code: "owner_missing", field: "org", detail: "an authorization has an org or a user")
         }

@@ -47,7 +47,8 @@ public enum RecordKind: UInt8, CaseIterable, Sendable {
             }
     }
 
-    /// True for `plan.*`, `prices.*`, `credits.*` and `lago.*`; false for `llm.*` and `authorization.*`, which come with every call.
+    /// True for `plan.*`, `prices.*`, `credits.*` and `lago.*`; false for `llm.*` and `authorization.*`,
+    /// which come with every call.
     public var isControl: Bool {
         switch self {
         case .call, .usage, .callVoided, .callAmended, .authorizationGranted, .authorizationDenied,

@@ -129,7 +129,7 @@ import Testing
             call org=acme auth=never => charge 5; org:acme -5 = 0 [g 5]; late 0
             call org=beta auth=out => charge 5; org:beta -5 = -5 [] over 5; late 0
             held org:acme => 1
-            call org=acme failure auth=out => charge 0; covered 1
+            call org=acme failure auth=out => charge 0 notional 5; covered 1
             held org:acme => 0
             """)
     }
@@ -192,7 +192,7 @@ import Testing
             ask b org=beta user=ann credits=3 => holds 3 of 3
             ask b org=beta user=ann credits=4 => credits_exhausted user:ann 4 of 3
             ask b org=beta credits=1 => credits_exhausted org:beta 1 of 0
-            hold b user=ann credits=3 => credits_exhausted user:ann 3 of 0
+            hold b user=ann credits=4 => credits_exhausted user:ann 4 of 3
             assign user:ann p
             hold b user=ann credits=3 => holds 3 of 3
             held user:ann => 5

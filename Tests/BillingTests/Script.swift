@@ -232,7 +232,8 @@ struct Script {
             let limits = (options["calls"] ?? "").split(separator: ",").map { text in
                 let parts = text.split(separator: "/").map(String.init)
                 return Plan.CallLimit(
-                    limit: Int64(parts[0]) ?? 0, per: Plan.CallLimit.Per.allCases.first { $0.name == parts[1] } ?? .ever,
+                    limit: Int64(parts[0]) ?? 0,
+                    per: Plan.CallLimit.Per.allCases.first { $0.name == parts[1] } ?? .ever,
                     enforce: parts.count > 2 && parts[2] == "soft" ? .soft : .hard)
             }
             let plan = Plan(

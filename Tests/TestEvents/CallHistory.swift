@@ -28,7 +28,8 @@ public struct CallHistory: Sendable {
         let charge = outcome.charge ?? ChargeRecord()
         func keep(_ call: Call, isCall: Bool) {
             calls[Key(source: event.source, id: event.id)] = StandingCall(
-                original: position, position: position, occurredAt: occurredAt, isCall: isCall, call: call, charge: charge)
+                original: position, position: position, occurredAt: occurredAt, isCall: isCall, call: call,
+                charge: charge)
         }
         switch event.fact {
         case .call(let call): keep(call, isCall: true)
