@@ -70,6 +70,8 @@ extension Book {
                 throw Rejection(code: "invalid", field: "data.markup", detail: "is not in -1...1000")
             }
         case .pricesPublished(let list): try Book.admit(list)
+        case .authorizationGranted, .authorizationDenied, .authorizationReleased, .authorizationExpired:
+            try admitAuthorization(event.fact, at: time)
         case .alertDefined(let alert): try admit(alert)
         case .lagoWindowClosed, .lagoBatchDelivered, .lagoBatchFailed: break
         case .call, .usage, .callVoided, .callAmended:

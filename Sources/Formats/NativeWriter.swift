@@ -58,6 +58,18 @@ extension JSONWriter {
         case .planDefined(let plan): self.plan(plan)
         case .planAssigned(let assignment): self.assignment(assignment)
         case .pricesPublished(let list): prices(list)
+        case .authorizationGranted(let granted):
+            subject(granted.subject)
+            member("held_credits", string: granted.held.credits)
+            member("expires_at", string: granted.expiresAt.rfc3339)
+        case .authorizationDenied(let denied):
+            subject(denied.subject)
+            refusal(denied.refusal)
+        case .authorizationReleased(let ended), .authorizationExpired(let ended):
+            member("id", string: ended.id.text)
+            member("org", string: ended.org?.text)
+            member("user", string: ended.user?.text)
+            member("credits", string: ended.credits.credits)
         case .lagoWindowClosed(let window):
             member("window_seconds", integer: window.windowSeconds)
             member("through", string: window.through.rfc3339)
@@ -66,6 +78,35 @@ extension JSONWriter {
             member("detail", string: delivery.detail)
         case .alertDefined(let alert): self.alert(alert)
         }
+    }
+
+    private mutating func subject(_ subject: AuthorizationSubject) {
+        member("id", string: subject.id.text)
+        member("org", string: subject.org?.text)
+        member("user", string: subject.user?.text)
+        member("provider", string: subject.provider.text)
+        member("model", string: subject.model.text)
+        member("operation", string: subject.operation.name)
+        member("key_source", string: subject.keySource.name)
+    }
+
+    private mutating func refusal(_ refusal: Refusal) {
+        member("rule", string: refusal.rule.name)
+        key("owner")
+        beginObject()
+        owner(refusal.owner)
+        endObject()
+        member("requested_credits", string: refusal.requested.credits)
+        member("available_credits", string: refusal.available.credits)
+        guard let calls = refusal.calls else { return }
+        key("calls")
+        beginObject()
+        member("per", string: calls.per.name)
+        member("limit", integer: calls.limit)
+        member("used", integer: calls.used)
+        member("running", integer: calls.running)
+        member("resets_at", string: calls.resetsAt?.rfc3339)
+        endObject()
     }
 
     private mutating func owner(_ owner: Owner) {
