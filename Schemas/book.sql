@@ -55,3 +55,20 @@ CREATE TABLE drawn (
 CREATE TABLE controls (
     position INTEGER PRIMARY KEY
 ) STRICT;
+
+-- Authorizations that run: credits set aside. Gone when they settle, are released or expire.
+CREATE TABLE holds (
+    owner_kind      INTEGER NOT NULL,   -- 0 org, 1 user: the org where there is one
+    owner           INTEGER NOT NULL,   -- names, as are org and user
+    id              TEXT NOT NULL,
+    org             INTEGER NOT NULL,
+    user            INTEGER NOT NULL,
+    key_source      INTEGER NOT NULL,   -- 0 platform, 1 byok
+    first           INTEGER NOT NULL,   -- on the account that pays first
+    wallet          INTEGER NOT NULL,   -- on the user's wallet behind a pool
+    is_allocated    INTEGER NOT NULL,   -- whether first counts against the user's allocation
+    is_wallet_alone INTEGER NOT NULL,   -- whether the account that pays first is the user's wallet
+    expires_at      INTEGER NOT NULL,
+    position        INTEGER NOT NULL,   -- of the granting record
+    PRIMARY KEY (owner_kind, owner, id)
+) STRICT, WITHOUT ROWID;

@@ -5,10 +5,14 @@
 public struct Book: Sendable {
     public var catalog: Catalog
     public var ledger: Ledger
+    /// Nil for a book that decides no authorizations.
+    public internal(set) var counts: CallCounts?
 
-    public init(tracksChanges: Bool = false) {
+    /// - Parameter countsCalls: whether it can `authorize`. Only the writer's does.
+    public init(tracksChanges: Bool = false, countsCalls: Bool = false) {
         catalog = Catalog()
         ledger = Ledger(tracksChanges: tracksChanges)
+        counts = countsCalls ? CallCounts() : nil
     }
 
     public init(catalog: Catalog, ledger: Ledger) {
@@ -39,7 +43,7 @@ public struct Book: Sendable {
             let terms = catalog.rememberTerms(for: call, at: occurredAt)
             do {
                 let rating = try Catalog.rate(call, by: terms, countsCall: event.fact.countsCall)
-                return charge(call, rating: rating, terms: terms, at: occurredAt)
+                return chargeStated(event.fact, rating: rating, terms: terms, at: occurredAt)
             } catch {
                 preconditionFailure("position \(position) was stored and is not rateable: \(error)")
             }
@@ -64,13 +68,33 @@ public struct Book: Sendable {
             let rating = try Catalog.rate(call, by: terms, countsCall: event.fact.countsCall)
             let places = ledger.places(of: call)
             try admit(call, charge: rating.charge, at: places)
-            return charge(call, rating: rating, terms: terms, places: places, at: occurredAt)
+            return chargeStated(event.fact, rating: rating, terms: terms, places: places, at: occurredAt)
         case .callVoided, .callAmended:
             return try correct(event.fact, at: occurredAt)
         default:
             try admitControl(event, at: occurredAt)
             return applyControl(event, position: position, at: occurredAt)
         }
+    }
+
+    /// Settles what the call names, counts it and charges it.
+    private mutating func chargeStated(
+        _ fact: Fact, rating: Rating, terms: Terms, places: Ledger.CallPlaces? = nil, at time: Timestamp
+    ) -> Outcome {
+        let call: Call
+        switch fact {
+        case .call(let stated):
+            call = stated
+            if counts != nil, Quota.uses(call, plan: nil) {
+                counts?.add(1, call.keySource, org: call.org, user: call.user, on: time.day)
+            }
+        case .usage(let stated): call = stated
+        default: preconditionFailure("\(fact.type) states no call")
+        }
+        let settlement = call.authorization == nil ? nil : settle(call, charge: rating.charge)
+        var outcome = charge(call, rating: rating, terms: terms, places: places, at: time)
+        outcome.settlement = settlement
+        return outcome
     }
 
     private mutating func charge(
@@ -107,9 +131,17 @@ public struct Book: Sendable {
         let (standing, rating) = try admitCorrection(fact)
         var refunded: [Ledger.Refunded] = []
         var outcome = Outcome(movements: ledger.refund(standing, into: &refunded))
+        let day = standing.occurredAt.day
+        if standing.isCounted {
+            counts?.add(-1, standing.keySource, org: standing.org, user: standing.user, on: day)
+        }
         if let rating, case .callAmended(let amended) = fact {
-            let terms = catalog.rememberTerms(for: amended.call, at: standing.occurredAt)
-            let charged = charge(amended.call, rating: rating, terms: terms, at: standing.occurredAt)
+            let call = amended.call
+            if standing.isCall, Quota.uses(call, plan: nil) {
+                counts?.add(1, call.keySource, org: call.org, user: call.user, on: day)
+            }
+            let terms = catalog.rememberTerms(for: call, at: standing.occurredAt)
+            let charged = charge(call, rating: rating, terms: terms, at: standing.occurredAt)
             outcome.rating = rating
             outcome.movements += charged.movements
             outcome.drawn = charged.drawn
@@ -120,7 +152,7 @@ public struct Book: Sendable {
 
     private mutating func applyControl(_ event: Event, position: UInt64, at time: Timestamp) -> Outcome {
         switch event.fact {
-        case .planDefined, .planAssigned, .pricesPublished:
+        case .planDefined, .planAssigned, .pricesPublished, .alertDefined:
             catalog.apply(event.fact, position: position, at: time)
             return Outcome()
         case .creditsGranted(let grant):
@@ -134,6 +166,9 @@ public struct Book: Sendable {
             return Outcome(movements: ledger.void(voided.lot).map { [$0] } ?? [])
         case .creditsExpired(let expired):
             return Outcome(movements: ledger.expire(expired.lot).map { [$0] } ?? [])
+        case .authorizationGranted, .authorizationDenied, .authorizationReleased, .authorizationExpired:
+            applyAuthorization(event.fact, position: position, at: time)
+            return Outcome()
         case .lagoWindowClosed, .lagoBatchDelivered, .lagoBatchFailed:
             return Outcome()
         case .call, .usage, .callVoided, .callAmended:

@@ -50,11 +50,24 @@ public struct StandingCall: Hashable, Sendable {
     /// Of the version that stood.
     public var org: Name?
     public var user: Name?
+    public var keySource: Call.KeySource
+    /// Whether it used quota: it is an `llm.call` that succeeded or used something.
+    public var isCounted: Bool
     public var charge: ChargeRecord
+
+    /// The version that `call` states.
+    public init(
+        original: UInt64, position: UInt64, occurredAt: Timestamp, isCall: Bool, call: Call, charge: ChargeRecord
+    ) {
+        self.init(
+            original: original, position: position, occurredAt: occurredAt, isCall: isCall, org: call.org,
+            user: call.user, keySource: call.keySource, isCounted: isCall && Quota.uses(call, plan: nil),
+            charge: charge)
+    }
 
     public init(
         original: UInt64, position: UInt64, occurredAt: Timestamp, isCall: Bool, org: Name?, user: Name?,
-        charge: ChargeRecord
+        keySource: Call.KeySource = .platform, isCounted: Bool, charge: ChargeRecord
     ) {
         self.original = original
         self.position = position
@@ -62,6 +75,8 @@ public struct StandingCall: Hashable, Sendable {
         self.isCall = isCall
         self.org = org
         self.user = user
+        self.keySource = keySource
+        self.isCounted = isCounted
         self.charge = charge
     }
 }

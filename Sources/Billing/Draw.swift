@@ -12,6 +12,8 @@ struct Draw: Sendable {
     /// In order of days.
     var days: [DayDrawn] = []
     var total: Money = .zero
+    /// Set aside on the pool for his running calls.
+    var held: Money = .zero
     var isChanged = false
     var isReplaced = false
 

@@ -32,10 +32,16 @@ public indirect enum Fact: Hashable, Sendable {
     case planDefined(Plan)
     case planAssigned(Assignment)
     case pricesPublished(PriceList)
+    /// Written by the daemon: see contract 5.
+    case authorizationGranted(Authorization)
+    case authorizationDenied(Denial)
+    case authorizationReleased(AuthorizationEnded)
+    case authorizationExpired(AuthorizationEnded)
     /// Written by the daemon: see contract 6.
     case lagoWindowClosed(LagoWindowClosed)
     case lagoBatchDelivered(LagoDelivery)
     case lagoBatchFailed(LagoDelivery)
+    case alertDefined(Alert)
 
     /// The CloudEvents `type`.
     public var type: String {
@@ -52,9 +58,14 @@ public indirect enum Fact: Hashable, Sendable {
         case .planDefined: "plan.defined"
         case .planAssigned: "plan.assigned"
         case .pricesPublished: "prices.published"
+        case .authorizationGranted: "authorization.granted"
+        case .authorizationDenied: "authorization.denied"
+        case .authorizationReleased: "authorization.released"
+        case .authorizationExpired: "authorization.expired"
         case .lagoWindowClosed: "lago.window.closed"
         case .lagoBatchDelivered: "lago.batch.delivered"
         case .lagoBatchFailed: "lago.batch.failed"
+        case .alertDefined: "alert.defined"
         }
     }
 
@@ -62,7 +73,9 @@ public indirect enum Fact: Hashable, Sendable {
     public static let types = [
         "llm.call", "llm.usage", "llm.call.voided", "llm.call.amended", "credits.granted", "credits.voided",
         "credits.allocated", "credits.adjusted", "credits.expired", "plan.defined", "plan.assigned",
-        "prices.published", "lago.window.closed", "lago.batch.delivered", "lago.batch.failed",
+        "prices.published", "authorization.granted", "authorization.denied", "authorization.released",
+        "authorization.expired", "lago.window.closed", "lago.batch.delivered", "lago.batch.failed",
+        "alert.defined",
     ]
 
     /// The org it speaks of; nil for what belongs to a user alone, or to nobody.
@@ -78,7 +91,11 @@ public indirect enum Fact: Hashable, Sendable {
         case .creditsAdjusted(let adjustment): org(of: adjustment.owner)
         case .creditsAllocated(let allocation): allocation.org
         case .planAssigned(let assignment): org(of: assignment.owner)
+        case .alertDefined(let alert): org(of: alert.owner)
         case .callVoided(let voided): voided.unwinds?.org
+        case .authorizationGranted(let granted): granted.subject.org
+        case .authorizationDenied(let denied): denied.subject.org
+        case .authorizationReleased(let ended), .authorizationExpired(let ended): ended.org
         case .creditsVoided, .creditsExpired, .planDefined, .pricesPublished, .lagoWindowClosed,
             .lagoBatchDelivered, .lagoBatchFailed:
             nil
@@ -89,7 +106,9 @@ public indirect enum Fact: Hashable, Sendable {
     /// never.
     public var isDaemonOwn: Bool {
         switch self {
-        case .creditsExpired, .lagoWindowClosed, .lagoBatchDelivered, .lagoBatchFailed: true
+        case .creditsExpired, .authorizationGranted, .authorizationDenied, .authorizationReleased,
+            .authorizationExpired, .lagoWindowClosed, .lagoBatchDelivered, .lagoBatchFailed:
+            true
         default: false
         }
     }

@@ -43,7 +43,12 @@ public struct Ledger: Sendable {
     /// Lots with an end of which something is left, in order of (end, id).
     private var endings: [Ending] = []
 
+    var holds: [HoldKey: Hold] = [:]
+    /// Running holds, in order of (end, key).
+    var holdEndings: [HoldEnding] = []
+
     let tracksChanges: Bool
+    var changedHolds: Set<HoldKey> = []
     var changedAccounts: [Int] = []
     var changedLots: [Int] = []
     var changedDraws: [Int] = []
@@ -81,10 +86,9 @@ public struct Ledger: Sendable {
     public func summary(of owner: Owner, at time: Timestamp) -> CreditSummary? {
         guard let index = accountIndex[owner] else { return nil }
         let pool = accounts[index]
-        let reserved = pool.carveOuts == 0 ? 0 : reservedNow(index, on: time.day)
         return CreditSummary(
             account: pool.sums,
-            available: Ledger.available(usable(index, at: time), pool.sums, reserved: reserved),
+            available: Ledger.clamped(poolRoom(index, user: nil, at: time).free),
             lots: pool.lots.map { lots[Int($0)].lot }.sorted { $0.burns(before: $1) },
             allocations: pool.draws.values.compactMap { draws[$0].status(at: time) }
                 .sorted { $0.allocation.user < $1.allocation.user })
@@ -94,19 +98,11 @@ public struct Ledger: Sendable {
     /// never heard of the org.
     public func available(org: Name, user: Name, at time: Timestamp) -> Money? {
         guard let index = accountIndex[.org(org)] else { return nil }
-        let pool = accounts[index]
-        let draw = pool.draws[user].map { draws[$0] }
-        let own = draw.map { $0.remaining(on: time.day) }
-        let reserved = pool.carveOuts == 0 ? 0 : reservedNow(index, on: time.day)
-        let isCarveOut = draw?.isCarveOut ?? false
-        let others = reserved - (isCarveOut ? Int128(own?.nanos ?? 0) : 0)
-        let available = Ledger.available(usable(index, at: time), pool.sums, reserved: others)
-        guard let draw, let own else { return available }
-        if draw.blocks { return .zero }
-        if !isCarveOut { return min(available, own) }
-        // His carve-out is his even where the pool is short for the others.
-        return max(available, min(own, Ledger.available(usable(index, at: time), pool.sums, reserved: 0)))
+        let (free, allocation) = poolRoom(index, user: user, at: time)
+        return min(Ledger.clamped(free), allocation ?? Money(nanos: .max))
     }
+
+    private static func clamped(_ nanos: Int128) -> Money { Money(nanos: Int64(max(0, nanos))) }
 
     /// What is left in lots that take part at `time`.
     func usable(_ index: Int, at time: Timestamp) -> Money {
@@ -116,14 +112,12 @@ public struct Ledger: Sendable {
         }
     }
 
-    private static func available(_ usable: Money, _ sums: Account, reserved: Int128) -> Money {
-        let nanos = Int128(usable.nanos) - Int128(sums.overage.nanos) - Int128(sums.held.nanos) - reserved
-        return Money(nanos: Int64(max(0, nanos)))
-    }
-
-    func reservedNow(_ index: Int, on day: Day) -> Int128 {
+    /// What all carve-outs of a pool keep from others on `day`, less what is held of them when `lessHeld`.
+    func reservedNow(_ index: Int, on day: Day, lessHeld: Bool = false) -> Int128 {
         accounts[index].draws.values.reduce(0) { sum, draw in
-            draws[draw].isCarveOut ? sum + Int128(draws[draw].remaining(on: day).nanos) : sum
+            guard draws[draw].isCarveOut else { return sum }
+            let held = lessHeld ? draws[draw].held : .zero
+            return sum + Int128(max(.zero, draws[draw].remaining(on: day) - held).nanos)
         }
     }
 
@@ -242,6 +236,15 @@ public struct Ledger: Sendable {
             if pool.sums.overage < .zero || pool.sums.invoiced < .zero || pool.sums.held < .zero {
                 return "\(name): negative sums: \(pool.sums)"
             }
+        }
+        var held: [Owner: Int128] = [:]
+        for hold in holds.values {
+            for (owner, amount) in [(hold.payer, hold.first), (hold.user.map(Owner.user), hold.wallet)] {
+                if let owner, amount > .zero { held[owner, default: 0] += Int128(amount.nanos) }
+            }
+        }
+        for pool in accounts where held[pool.sums.owner] ?? 0 != Int128(pool.sums.held.nanos) {
+            return "account of \(pool.sums.owner): running holds are not the held \(pool.sums.held.credits)"
         }
         return nil
     }

@@ -9,10 +9,16 @@ public struct LedgerState: Hashable, Sendable {
     public var allocations: [UserAllocation]
     /// By org, user and day.
     public var drawn: [Drawn]
+    /// By key.
+    public var holds: [Hold]
+    /// Of changes only: holds that run no more. By key.
+    public var endedHolds: [HoldKey] = []
 
     public init(
-        accounts: [Account] = [], lots: [Lot] = [], allocations: [UserAllocation] = [], drawn: [Drawn] = []
+        accounts: [Account] = [], lots: [Lot] = [], allocations: [UserAllocation] = [], drawn: [Drawn] = [],
+        holds: [Hold] = []
     ) {
+        self.holds = holds
         self.accounts = accounts
         self.lots = lots
         self.allocations = allocations
@@ -30,7 +36,8 @@ extension Ledger {
             },
             drawn: draws.flatMap { draw in
                 draw.days.map { Drawn(org: draw.org, user: draw.user, day: $0.day, amount: $0.amount) }
-            }.sorted { ($0.org, $0.user, $0.day) < ($1.org, $1.user, $1.day) })
+            }.sorted { ($0.org, $0.user, $0.day) < ($1.org, $1.user, $1.day) },
+            holds: holds.values.sorted { $0.key < $1.key })
     }
 
     /// The ledger that had this state. Traps when the state contradicts itself: it was stored by us and is guarded by a
@@ -54,6 +61,7 @@ extension Ledger {
             }
             draws[draw].add(drawn.amount.nanos, on: drawn.day)
         }
+        for hold in state.holds { restore(hold) }
         for index in accounts.indices {
             let left = accounts[index].lots.reduce(Money.zero) { $0 + lots[Int($1)].lot.left }
             precondition(left == accounts[index].sums.left, "lots of \(accounts[index].sums.owner) hold \(left)")
@@ -85,6 +93,10 @@ extension Ledger {
                     Drawn(org: draws[index].org, user: draws[index].user, day: drawn.day, amount: drawn.amount))
             }
         }
+        for key in changedHolds.sorted() {
+            if let hold = holds[key] { changes.holds.append(hold) } else { changes.endedHolds.append(key) }
+        }
+        changedHolds.removeAll(keepingCapacity: true)
         changedAccounts.removeAll(keepingCapacity: true)
         changedLots.removeAll(keepingCapacity: true)
         changedDraws.removeAll(keepingCapacity: true)

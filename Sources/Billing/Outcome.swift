@@ -117,11 +117,16 @@ public struct Outcome: Hashable, Sendable {
     public var movements: [Movement]
     /// What a charge among them counts against the user's allocation.
     public var drawn: Money
+    /// For a call that names an authorization.
+    public var settlement: Settlement?
 
-    public init(rating: Rating? = nil, movements: [Movement] = [], drawn: Money = .zero) {
+    public init(
+        rating: Rating? = nil, movements: [Movement] = [], drawn: Money = .zero, settlement: Settlement? = nil
+    ) {
         self.rating = rating
         self.movements = movements
         self.drawn = drawn
+        self.settlement = settlement
     }
 
     /// What it charged, for a correction that may come; nil when nothing.

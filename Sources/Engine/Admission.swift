@@ -18,7 +18,7 @@ struct Admission {
         case answer(Verdict)
     }
 
-    var book = Book()
+    var book = Book(countsCalls: true)
     /// Last position given out.
     var head: UInt64 = 0
     /// What of the calls that Lago is to hear of may still be in an open window.

@@ -44,8 +44,8 @@ extension Admission {
         }
         return .standing(
             StandingCall(
-                original: original, position: position, occurredAt: record.occurredAt, isCall: isCall, org: call.org,
-                user: call.user, charge: charge))
+                original: original, position: position, occurredAt: record.occurredAt, isCall: isCall, call: call,
+                charge: charge))
     }
 
     /// The org of the call that a correction names, whether or not it may still be corrected: for keys confined to one.

@@ -15,18 +15,22 @@ enum NativeType: String, CaseIterable {
     case planDefined = "plan.defined"
     case planAssigned = "plan.assigned"
     case pricesPublished = "prices.published"
+    case authorizationGranted = "authorization.granted"
+    case authorizationDenied = "authorization.denied"
+    case authorizationReleased = "authorization.released"
+    case authorizationExpired = "authorization.expired"
     case lagoWindowClosed = "lago.window.closed"
     case lagoBatchDelivered = "lago.batch.delivered"
     case lagoBatchFailed = "lago.batch.failed"
+    case alertDefined = "alert.defined"
 
     static let choices = Choices(allCases, \.rawValue)
-    /// Types of the daemon that are not kept as events of this log, and so cannot be imported either.
-    static let reserved = Choices(
-        ["authorization.granted", "authorization.denied", "authorization.released", "authorization.expired"], { $0 })
 
     var isDaemonOwn: Bool {
         switch self {
-        case .creditsExpired, .lagoWindowClosed, .lagoBatchDelivered, .lagoBatchFailed: true
+        case .creditsExpired, .authorizationGranted, .authorizationDenied, .authorizationReleased,
+            .authorizationExpired, .lagoWindowClosed, .lagoBatchDelivered, .lagoBatchFailed:
+            true
         default: false
         }
     }
@@ -111,11 +115,7 @@ extension NativeParser {
 
     private mutating func type(_ text: String) -> NativeType? {
         guard let type = NativeType.choices[text] else {
-            if NativeType.reserved[text] != nil {
-                note("reserved_type", "type", "is written by the daemon itself")
-            } else {
-                note("unknown_type", "type", "is not a type of event this daemon knows")
-            }
+            note("unknown_type", "type", "is not a type of event this daemon knows")
             return nil
         }
         if type.isDaemonOwn && !options.isImport {
@@ -154,9 +154,14 @@ extension NativeParser {
         case .planDefined: return try plan()
         case .planAssigned: return try assignment()
         case .pricesPublished: return try prices()
+        case .authorizationGranted: return try authorizationGranted()
+        case .authorizationDenied: return try authorizationDenied()
+        case .authorizationReleased: return try authorizationEnded().map { .authorizationReleased($0) }
+        case .authorizationExpired: return try authorizationEnded().map { .authorizationExpired($0) }
         case .lagoWindowClosed: return try lagoWindow()
         case .lagoBatchDelivered: return try lagoDelivery().map { .lagoBatchDelivered($0) }
         case .lagoBatchFailed: return try lagoDelivery().map { .lagoBatchFailed($0) }
+        case .alertDefined: return try alert()
         }
     }
 }

@@ -58,13 +58,55 @@ extension JSONWriter {
         case .planDefined(let plan): self.plan(plan)
         case .planAssigned(let assignment): self.assignment(assignment)
         case .pricesPublished(let list): prices(list)
+        case .authorizationGranted(let granted):
+            subject(granted.subject)
+            member("held_credits", string: granted.held.credits)
+            member("expires_at", string: granted.expiresAt.rfc3339)
+        case .authorizationDenied(let denied):
+            subject(denied.subject)
+            refusal(denied.refusal)
+        case .authorizationReleased(let ended), .authorizationExpired(let ended):
+            member("id", string: ended.id.text)
+            member("org", string: ended.org?.text)
+            member("user", string: ended.user?.text)
+            member("credits", string: ended.credits.credits)
         case .lagoWindowClosed(let window):
             member("window_seconds", integer: window.windowSeconds)
             member("through", string: window.through.rfc3339)
         case .lagoBatchDelivered(let delivery), .lagoBatchFailed(let delivery):
             member("batch", string: delivery.batch.text)
             member("detail", string: delivery.detail)
+        case .alertDefined(let alert): self.alert(alert)
         }
+    }
+
+    private mutating func subject(_ subject: AuthorizationSubject) {
+        member("id", string: subject.id.text)
+        member("org", string: subject.org?.text)
+        member("user", string: subject.user?.text)
+        member("provider", string: subject.provider.text)
+        member("model", string: subject.model.text)
+        member("operation", string: subject.operation.name)
+        member("key_source", string: subject.keySource.name)
+    }
+
+    private mutating func refusal(_ refusal: Refusal) {
+        member("rule", string: refusal.rule.name)
+        key("owner")
+        beginObject()
+        owner(refusal.owner)
+        endObject()
+        member("requested_credits", string: refusal.requested.credits)
+        member("available_credits", string: refusal.available.credits)
+        guard let calls = refusal.calls else { return }
+        key("calls")
+        beginObject()
+        member("per", string: calls.per.name)
+        member("limit", integer: calls.limit)
+        member("used", integer: calls.used)
+        member("running", integer: calls.running)
+        member("resets_at", string: calls.resetsAt?.rfc3339)
+        endObject()
     }
 
     private mutating func owner(_ owner: Owner) {
@@ -72,6 +114,20 @@ extension JSONWriter {
         case .org(let name): member("org", string: name.text)
         case .user(let name): member("user", string: name.text)
         }
+    }
+
+    private mutating func alert(_ alert: Alert) {
+        member("alert", string: alert.name.text)
+        owner(alert.owner)
+        switch alert.condition {
+        case .balanceBelow(let money): member("balance_below_credits", string: money.credits)
+        case .callsPercent(let percent): member("calls_percent", integer: percent)
+        case .spend(let money, let per):
+            member("spend_credits", string: money.credits)
+            member("per", string: per.name)
+        case .daysLeft(let days): member("days_left", integer: days)
+        }
+        member("enabled", bool: alert.isEnabled)
     }
 
     private mutating func reference(source: Name, id: Name, reason: String) {

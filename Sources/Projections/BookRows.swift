@@ -12,8 +12,9 @@ struct BookRows {
         let allocations: Table
         let drawn: Table
         let controls: Table
+        let holds: Table
 
-        /// Takes five tags from `firstTag` on.
+        /// Takes five tags from `firstTag` on, and 20.
         init(firstTag tag: UInt8) {
             accounts = Table(
                 "accounts", tag: tag, kind: .rows, keys: [.integer("owner_kind"), .name("owner")],
@@ -36,9 +37,16 @@ struct BookRows {
                 "drawn", tag: tag + 3, kind: .rows, keys: [.name("org"), .name("user"), .integer("day")],
                 values: [.integer("amount")])
             controls = Controls.table(tag: tag + 4)
+            holds = Table(
+                "holds", tag: 20, kind: .rows, keys: [.integer("owner_kind"), .name("owner"), .text("id")],
+                values: [
+                    .name("org"), .name("user"), .integer("key_source"), .integer("first"), .integer("wallet"),
+                    .integer("is_allocated"), .integer("is_wallet_alone"), .integer("expires_at"),
+                    .integer("position"),
+                ])
         }
 
-        var all: [Table] { [accounts, lots, allocations, drawn, controls] }
+        var all: [Table] { [accounts, lots, allocations, drawn, controls, holds] }
     }
 
     private let tables: Tables
@@ -63,6 +71,7 @@ struct BookRows {
                     day: Day(number: Int32(row.integer(at: 2))),
                     amount: BookRows.money(row, 3)))
         }
+        try database.rows(tables.holds.scanSQL) { state.holds.append(BookRows.hold($0)) }
         book = Book(catalog: controls.catalog, ledger: Ledger(restoring: state, tracksChanges: true))
         controls.catalog = Catalog()
     }
@@ -143,6 +152,16 @@ struct BookRows {
             cells.integer(Int64(drawn.day.number))
             cells.integer(drawn.amount.nanos)
         }
+        for hold in changes.holds {
+            let values: [Value] = [
+                hold.org.map { .text($0.text) } ?? .null, hold.user.map { .text($0.text) } ?? .null,
+                .integer(Int64(hold.keySource.rawValue)), .integer(hold.first.nanos), .integer(hold.wallet.nanos),
+                .integer(hold.isAllocated ? 1 : 0), .integer(hold.isWalletAlone ? 1 : 0),
+                .integer(hold.expiresAt.microseconds), .integer(Int64(hold.position)),
+            ]
+            try sink.put(values, key: BookRows.cells(hold.key), in: tables.holds)
+        }
+        for key in changes.endedHolds { try sink.remove(key: BookRows.cells(key), from: tables.holds) }
         try controls.flush(into: sink)
     }
 
@@ -186,6 +205,21 @@ struct BookRows {
             expired: money(row, 11), voided: money(row, 12))
     }
 
+    private static func cells(_ key: HoldKey) -> [Value] {
+        [.integer(Calls.number(of: key.owner)), .text(key.owner.name.text), .text(key.id.text)]
+    }
+
+    static func hold(_ row: Statement) -> Hold {
+        guard let keySource = Call.KeySource(rawValue: UInt8(row.integer(at: 5))) else {
+            preconditionFailure("a hold of no key source")
+        }
+        return Hold(
+            key: HoldKey(owner: owner(row, 0), id: name(row, 2)), org: optionalName(row, 3), user: optionalName(row, 4),
+            keySource: keySource, first: money(row, 6), wallet: money(row, 7), isAllocated: row.integer(at: 8) != 0,
+            isWalletAlone: row.integer(at: 9) != 0, expiresAt: Timestamp(microseconds: row.integer(at: 10)),
+            position: UInt64(row.integer(at: 11)))
+    }
+
     static func allocation(_ row: Statement) -> UserAllocation {
         guard let mode = Allocation.Mode(rawValue: UInt8(row.integer(at: 2))),
             let period = Period(rawValue: UInt8(row.integer(at: 4)))
@@ -213,6 +247,10 @@ struct BookRows {
             "\(tables.allocations.scanSQL) WHERE org = (SELECT id FROM names WHERE text = ?)", text
         ) {
             state.allocations.append(allocation($0))
+        }
+        if !state.allocations.isEmpty {
+            // What is held counts against allocations; those of the org alone are looked at.
+            try database.rows("\(tables.holds.scanSQL) WHERE \(isOwner)", kind, text) { state.holds.append(hold($0)) }
         }
         for item in state.allocations {
             let days = item.allocation.period.bounds(containing: day)

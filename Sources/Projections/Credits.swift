@@ -6,7 +6,7 @@ internal import Schemas
 /// Balances, lots and allocations as they stand, and every movement that led there.
 public struct Credits: Projection {
     public static let name = "credits"
-    public static let schemaVersion = 1
+    public static let schemaVersion = 2
     public static var schema: [UInt8] { Schema.book + Schema.credits }
     public static let tables = book.all + [movements, spending]
 

@@ -7,7 +7,7 @@ internal import Schemas
 /// became of the batches (contract 6).
 public struct Lago: Projection {
     public static let name = "lago"
-    public static let schemaVersion = 1
+    public static let schemaVersion = 2
     public static var schema: [UInt8] { Schema.book + Schema.lago }
     public static let tables = book.all + [openLines, lines, batches, windows, received]
     /// Until the first window is closed.

@@ -7,7 +7,9 @@ private enum StandingBit {
     static let isCall = 0
     static let org = 1
     static let user = 2
-    static let allowed: UInt8 = 0b111
+    static let byok = 3
+    static let isCounted = 4
+    static let allowed: UInt8 = 0b11111
 }
 
 extension RecordWriter {
@@ -21,6 +23,8 @@ extension RecordWriter {
         var bits: UInt8 = bit(StandingBit.isCall, standing.isCall)
         bits |= bit(StandingBit.org, standing.org != nil)
         bits |= bit(StandingBit.user, standing.user != nil)
+        bits |= bit(StandingBit.byok, standing.keySource == .byok)
+        bits |= bit(StandingBit.isCounted, standing.isCounted)
         byte(bits)
         name(standing.org)
         name(standing.user)
@@ -63,6 +67,9 @@ extension RecordReader {
         let bits = try bitmap(allowed: StandingBit.allowed)
         let org = try name(if: bits.has(StandingBit.org))
         let user = try name(if: bits.has(StandingBit.user))
+        if bits.has(StandingBit.isCounted) && !bits.has(StandingBit.isCall) {
+            throw failure("usage that counts a call", at: start)
+        }
         guard org != nil || user != nil else { throw failure("a call of nobody", at: start) }
         var charge = ChargeRecord()
         let count = Int(try byte())
@@ -72,7 +79,9 @@ extension RecordReader {
         guard Money.fits(charge.parts) else { throw failure("a charge of over 64 bits", at: start) }
         return StandingCall(
             original: UInt64(original), position: UInt64(original + later), occurredAt: occurredAt,
-            isCall: bits.has(StandingBit.isCall), org: org, user: user, charge: charge)
+            isCall: bits.has(StandingBit.isCall), org: org, user: user,
+            keySource: bits.has(StandingBit.byok) ? .byok : .platform, isCounted: bits.has(StandingBit.isCounted),
+            charge: charge)
     }
 
     private mutating func part(org: Name?, user: Name?) throws(RecordError) -> ChargeRecord.Part {

@@ -193,8 +193,12 @@ extension RecordWriter {
         case .planDefined(let plan): self.plan(plan)
         case .planAssigned(let assignment): self.assignment(assignment)
         case .pricesPublished(let list): prices(list)
+        case .authorizationGranted(let granted): authorization(granted)
+        case .authorizationDenied(let denied): denial(denied)
+        case .authorizationReleased(let ended), .authorizationExpired(let ended): authorizationEnded(ended)
         case .lagoWindowClosed(let window): lagoWindow(window)
         case .lagoBatchDelivered(let delivery), .lagoBatchFailed(let delivery): lagoDelivery(delivery)
+        case .alertDefined(let alert): self.alert(alert)
         }
     }
 }
@@ -214,9 +218,14 @@ extension RecordReader {
         case .planDefined: .planDefined(try plan())
         case .planAssigned: .planAssigned(try assignment())
         case .pricesPublished: .pricesPublished(try prices())
+        case .authorizationGranted: .authorizationGranted(try authorization())
+        case .authorizationDenied: .authorizationDenied(try denial())
+        case .authorizationReleased: .authorizationReleased(try authorizationEnded())
+        case .authorizationExpired: .authorizationExpired(try authorizationEnded())
         case .lagoWindowClosed: .lagoWindowClosed(try lagoWindow())
         case .lagoBatchDelivered: .lagoBatchDelivered(try lagoDelivery())
         case .lagoBatchFailed: .lagoBatchFailed(try lagoDelivery())
+        case .alertDefined: .alertDefined(try alert())
         }
     }
 }

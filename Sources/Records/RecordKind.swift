@@ -17,6 +17,11 @@ public enum RecordKind: UInt8, CaseIterable, Sendable {
     case lagoWindowClosed = 13
     case lagoBatchDelivered = 14
     case lagoBatchFailed = 15
+    case authorizationGranted = 16
+    case authorizationDenied = 17
+    case authorizationReleased = 18
+    case authorizationExpired = 19
+    case alertDefined = 20
 
     public init(_ fact: Fact) {
         self =
@@ -36,13 +41,21 @@ public enum RecordKind: UInt8, CaseIterable, Sendable {
             case .lagoWindowClosed: .lagoWindowClosed
             case .lagoBatchDelivered: .lagoBatchDelivered
             case .lagoBatchFailed: .lagoBatchFailed
+            case .authorizationGranted: .authorizationGranted
+            case .authorizationDenied: .authorizationDenied
+            case .authorizationReleased: .authorizationReleased
+            case .authorizationExpired: .authorizationExpired
+            case .alertDefined: .alertDefined
             }
     }
 
-    /// True for `plan.*`, `prices.*`, `credits.*` and `lago.*`; false for `llm.*`.
+    /// True for `plan.*`, `prices.*`, `credits.*`, `lago.*` and `alert.*`; false for `llm.*` and `authorization.*`,
+    /// which come with every call.
     public var isControl: Bool {
         switch self {
-        case .call, .usage, .callVoided, .callAmended: false
+        case .call, .usage, .callVoided, .callAmended, .authorizationGranted, .authorizationDenied,
+            .authorizationReleased, .authorizationExpired:
+            false
         default: true
         }
     }

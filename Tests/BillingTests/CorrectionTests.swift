@@ -188,6 +188,7 @@ import Testing
         var script = Script.run("prices rule call=4\ngrant g org:acme 10\ncall id=c org=acme")
         let standing = StandingCall(
             original: 3, position: 3, occurredAt: script.time, isCall: true, org: Script.name("acme"), user: nil,
+            isCounted: true,
             charge: ChargeRecord(
                 parts: [
                     ChargeRecord.Part(

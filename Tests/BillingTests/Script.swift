@@ -6,7 +6,7 @@ import Testing
 /// a time has that of the row before it. What comes of it is compared as text, so that every verdict and number is
 /// seen.
 struct Script {
-    var book = Book(tracksChanges: true)
+    var book = Book(tracksChanges: true, countsCalls: true)
     var time = Script.instant("11-01")
     var position: UInt64 = 0
     var events: [(event: Event, time: Timestamp)] = []
@@ -52,6 +52,13 @@ struct Script {
                 "\($0.drawn.credits) left \($0.remaining.credits) until \($0.resetsAt?.rfc3339 ?? "-")"
             }
                 ?? "none"
+        case "ask": return ask(words, holding: false)
+        case "hold": return ask(words, holding: true)
+        case "held": return book.ledger.account(Script.owner(words[0]))?.held.credits ?? "none"
+        case "holds":
+            return book.ledger.holdsEnding(through: time).map { "\($0.key.id) \($0.amount.credits)" }
+                .joined(separator: ", ")
+        case "release", "expirehold": return end(words, expires: verb == "expirehold")
         case "sweep":
             // What the daemon does when ends pass.
             return book.ledger.lotsEnding(through: time).map { take("expire", [$0.lot.text, $0.credits.credits]) }
@@ -61,9 +68,74 @@ struct Script {
         }
     }
 
+    /// `ID org= user= credits= | in= out=`, the words of a call, `ttl=` in seconds. A hold that is granted is applied.
+    private mutating func ask(_ words: [String], holding: Bool) -> String {
+        var options: [String: String] = [:]
+        for word in words {
+            let parts = word.split(separator: "=", maxSplits: 1).map(String.init)
+            if parts.count == 2 { options[parts[0]] = parts[1] }
+        }
+        let call = Script.call(options, words)
+        let request = AuthorizationRequest(
+            id: Script.name(words[0]), org: call.org, user: call.user, provider: call.provider, model: call.model,
+            operation: call.operation, keySource: call.keySource, inputTokens: call.usage?.inputTokens,
+            maxOutputTokens: call.usage?.outputTokens, credits: options["credits"].map(Script.money),
+            attributes: call.attributes)
+        let before = book.ledger.state
+        do {
+            let decision = try book.authorize(request, at: time)
+            #expect(book.ledger.state == before)
+            if holding {
+                let ttl = Int64(options["ttl"] ?? "600") ?? 600
+                let fact = decision.fact(for: request, expiresAt: time.adding(seconds: ttl))
+                position += 1
+                let refused = take(Script.name("e\(position)"), fact)
+                if refused.hasPrefix("rejects") { return refused }
+            }
+            return Script.render(decision)
+        } catch {
+            return "rejects \(error.code) \(error.field)"
+        }
+    }
+
+    private mutating func end(_ words: [String], expires: Bool) -> String {
+        let owner = Script.owner(words[1])
+        let held = book.ledger.hold(HoldKey(owner: owner, id: Script.name(words[0])))?.amount ?? .zero
+        var ended = AuthorizationEnded(id: Script.name(words[0]), org: nil, user: nil, credits: held)
+        switch owner {
+        case .org(let org): ended.org = org
+        case .user(let user): ended.user = user
+        }
+        position += 1
+        return take(
+            Script.name("e\(position)"), expires ? .authorizationExpired(ended) : .authorizationReleased(ended))
+    }
+
+    static func render(_ decision: AuthorizationDecision) -> String {
+        let amounts = "\(decision.requested.credits) of \(decision.available.credits)"
+        guard let refusal = decision.refusal else {
+            let calls = decision.calls.map { standing in
+                " \(render(standing.owner)) \(standing.status.used)+\(standing.running)/\(standing.status.limit.limit)"
+            }
+            return "holds \(amounts)" + calls.joined()
+        }
+        var text = "\(refusal.rule.name) \(render(refusal.owner)) "
+        if let calls = refusal.calls {
+            text += "\(calls.used)+\(calls.running) of \(calls.limit) per \(calls.per.name)"
+            if let time = calls.resetsAt { text += " until \(time.rfc3339)" }
+        } else {
+            text += "\(refusal.requested.credits) of \(refusal.available.credits)"
+        }
+        return text
+    }
+
     private mutating func take(_ verb: String, _ words: [String]) -> String {
         position += 1
         let (id, fact) = Script.fact(verb, words, number: position)
+        return take(id, fact)
+    }
+
+    private mutating func take(_ id: Name, _ fact: Fact) -> String {
         var event = Event(source: Script.name("test"), id: id, time: time, fact: fact)
         do { event = try history.resolved(event) } catch { return "rejects \(error.code) \(error.field)" }
         // The three ways in must agree.
@@ -103,6 +175,7 @@ struct Script {
             if outcome.rating == nil || movement.kind != .charge { text = movement.kind.name + " " + text }
             parts.append(text)
         }
+        if let settlement = outcome.settlement { parts.append("\(settlement.kind) \(settlement.held.credits)") }
         return parts.joined(separator: "; ")
     }
 
@@ -155,8 +228,18 @@ struct Script {
         switch verb {
         case "plan":
             let overage = Plan.OveragePolicy.allCases.first { $0.name == options["overage"] ?? "allow" }
+            // "10/month/hard", several with commas.
+            let limits = (options["calls"] ?? "").split(separator: ",").map { text in
+                let parts = text.split(separator: "/").map(String.init)
+                return Plan.CallLimit(
+                    limit: Int64(parts[0]) ?? 0,
+                    per: Plan.CallLimit.Per.allCases.first { $0.name == parts[1] } ?? .ever,
+                    enforce: parts.count > 2 && parts[2] == "soft" ? .soft : .hard)
+            }
             let plan = Plan(
-                name: name(plain[0]), calls: [], markup: decimal(options["markup"] ?? "0"), overage: overage ?? .allow)
+                name: name(plain[0]), calls: limits, markup: decimal(options["markup"] ?? "0"),
+                byokCountsCalls: options["byok"] != "free", overage: overage ?? .allow,
+                overageLimit: options["limit"].map(money))
             return (id, .planDefined(plan))
         case "assign":
             let funding = [Assignment.Funding.org, .user, .orgThenUser].first { $0.name == options["funding"] ?? "org" }
@@ -165,7 +248,7 @@ struct Script {
             }
             let assignment = Assignment(
                 owner: owner(plain[0]), plan: name(plain[1]), effectiveAt: options["from"].map(instant),
-                funding: funding ?? .org, lago: lago)
+                anchorDay: options["anchor"].flatMap { Int($0) } ?? 1, funding: funding ?? .org, lago: lago)
             return (id, .planAssigned(assignment))
         case "prices": return (id, .pricesPublished(priceList(words)))
         case "grant":
@@ -218,7 +301,7 @@ struct Script {
             keySource: words.contains("byok") ? .byok : .platform,
             status: words.contains("failure") ? .failure : words.contains("aborted") ? .aborted : .success,
             usage: usage == Usage() ? nil : usage, cost: options["cost"].map { decimal($0) },
-            cacheHit: words.contains("hit"), attributes: attributes)
+            cacheHit: words.contains("hit"), authorization: options["auth"].map(name), attributes: attributes)
     }
 
     /// `unit=`, `from=`, `cache_hit=`, then sections that each begin with the word `rule` or `mult NAME`.

@@ -10,7 +10,17 @@ import Testing
         let time = "@11-\(day < 10 ? "0" : "")\(day)"
         let owner = pick(["org:a", "org:b", "user:x", "user:y", "user:z"])
         let credits = pick(["0.000001", "3", "17.5", "100", "0.333333"])
-        switch Int.random(in: 0..<24, using: &random) {
+        switch Int.random(in: 0..<28, using: &random) {
+        case 24, 25:
+            let org = pick(["org=a", "org=b", ""])
+            let user = org.isEmpty ? "user=x" : pick(["user=x", "user=y", "user=z", ""])
+            return "\(time) hold h\(number) \(org) \(user) credits=\(credits)"
+        case 26:
+            let end = pick(["release", "expirehold"])
+            return "@11-28 \(end) h\(Int.random(in: max(0, number - 30)...number, using: &random)) \(pick(["org:a", "user:x"]))"
+        case 27:
+            let hold = "h\(Int.random(in: max(0, number - 30)...number, using: &random))"
+            return "\(time) call org=a user=x in=\(Int.random(in: 0...5000, using: &random)) auth=\(hold)"
         case 20, 21:
             return "\(time) callvoid e\(Int.random(in: 1...number + 5, using: &random))"
         case 22, 23:
@@ -82,6 +92,7 @@ import Testing
         }
         #expect(state.lots.count > 10 && state.drawn.count > 5)
         #expect(shadow.state == state)
+        #expect(script.events.contains { if case .authorizationGranted = $0.event.fact { true } else { false } })
         #expect(script.events.contains { $0.event.fact.unwinds?.charge.parts.isEmpty == false })
     }
 
@@ -127,11 +138,14 @@ private struct LedgerShadow {
     var lots: [Name: Lot] = [:]
     var allocations: [[Name]: UserAllocation] = [:]
     var drawn: [[String]: Drawn] = [:]
+    var holds: [HoldKey: Hold] = [:]
 
     mutating func merge(_ changes: LedgerState) {
         for account in changes.accounts { accounts[account.owner] = account }
         for lot in changes.lots { lots[lot.id] = lot }
         for item in changes.allocations { allocations[[item.allocation.org, item.allocation.user]] = item }
+        for hold in changes.holds { holds[hold.key] = hold }
+        for key in changes.endedHolds { holds[key] = nil }
         for item in changes.drawn { drawn[[item.org.text, item.user.text, item.day.text]] = item }
     }
 
@@ -141,6 +155,7 @@ private struct LedgerShadow {
             allocations: allocations.values.sorted {
                 ($0.allocation.org, $0.allocation.user) < ($1.allocation.org, $1.allocation.user)
             },
-            drawn: drawn.values.sorted { ($0.org, $0.user, $0.day) < ($1.org, $1.user, $1.day) })
+            drawn: drawn.values.sorted { ($0.org, $0.user, $0.day) < ($1.org, $1.user, $1.day) },
+            holds: holds.values.sorted { $0.key < $1.key })
     }
 }

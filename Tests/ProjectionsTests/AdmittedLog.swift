@@ -12,7 +12,7 @@ enum AdmittedLog {
     static func make(_ count: Int, seed: UInt64) -> (records: [Record], book: Book) {
         var random = RandomEvents(seed: seed)
         var records: [Record] = []
-        var book = Book()
+        var book = Book(countsCalls: true)
         var history = CallHistory()
         var closings: [UInt64] = []
         var attempt = 0
@@ -49,7 +49,17 @@ enum AdmittedLog {
     ) -> Fact {
         let owner: Owner = random.chance(60) ? .org(random.pick(orgs)) : .user(random.pick(users))
         let credits = Money(nanos: random.number(1...50_000_000))
-        switch random.number(0...107) {
+        switch random.number(0...117) {
+        case 108...113: return ask(&random, book, at: time)
+        case 114...117:
+            guard let hold = book.ledger.state.holds.first else {
+                return ask(&random, book, at: time)
+            }
+            var call = self.call(&random)
+            (call.org, call.user, call.authorization) = (hold.org, hold.user, hold.key.id)
+            let ended = AuthorizationEnded(
+                id: hold.key.id, org: hold.org, user: hold.user, credits: hold.amount)
+            return random.chance() ? .call(call) : .authorizationReleased(ended)
         case 100...107:
             let keys = history.keys
             guard !keys.isEmpty else { return .creditsVoided(LotVoided(lot: "none", reason: "r")) }
@@ -102,6 +112,18 @@ enum AdmittedLog {
                 batch: Name(checked: "b-\(position)-\(random.number(1...3))"), detail: random.chance() ? "d" : nil)
             return random.chance() ? .lagoBatchDelivered(delivery) : .lagoBatchFailed(delivery)
         }
+    }
+
+    private static func ask(_ random: inout RandomEvents, _ book: Book, at time: Timestamp) -> Fact {
+        let hasOrg = random.chance(80)
+        let request = AuthorizationRequest(
+            id: Name(checked: "h\(random.number(0...1000))"), org: hasOrg ? random.pick(orgs) : nil,
+            user: !hasOrg || random.chance(80) ? random.pick(users) : nil, provider: "openai", model: "gpt-4o",
+            credits: Money(nanos: random.number(0...5_000_000)))
+        guard let decision = try? book.authorize(request, at: time) else {
+            return .creditsVoided(LotVoided(lot: "none", reason: "r"))
+        }
+        return decision.fact(for: request, expiresAt: time.adding(seconds: 600))
     }
 
     private static func call(_ random: inout RandomEvents) -> Call {

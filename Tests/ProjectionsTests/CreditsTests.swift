@@ -86,6 +86,7 @@ import Testing
                     }
                 }
             }
+            #expect(!book.ledger.state.holds.isEmpty)
             for account in book.ledger.state.accounts {
                 let entries = try await statement(of: account.owner, limit: 7, from: models)
                 var balance = Money.zero

@@ -168,7 +168,7 @@ import Testing
         let due = Money(nanos: 2_000_000)
         return StandingCall(
             original: position, position: stated ?? position, occurredAt: now.adding(seconds: seconds), isCall: true,
-            org: "o", user: nil,
+            org: "o", user: nil, isCounted: true,
             charge: ChargeRecord(
                 parts: [ChargeRecord.Part(owner: .org("o"), slices: [], overage: due, invoiced: due)]))
     }

@@ -43,6 +43,47 @@ enum GoldenRecords {
                             unwinds: free))))
         ),
         (
+            "authorization-granted",
+            record(
+                22,
+                event(
+                    .authorizationGranted(
+                        Authorization(subject: asked, held: Money(nanos: 2_500_000), expiresAt: time)), time: nil),
+                key: nil, door: .daemon)
+        ),
+        (
+            "authorization-denied",
+            record(
+                23,
+                event(
+                    .authorizationDenied(
+                        Denial(
+                            subject: asked,
+                            refusal: Refusal(
+                                rule: .calls, owner: .user("ada"), requested: Money(nanos: 7),
+                                available: Money(nanos: 0),
+                                calls: Refusal.Calls(
+                                    per: .month, limit: 10_000, used: 9_999, running: 1, resetsAt: time)))),
+                    time: nil), key: "gateway", door: .daemon)
+        ),
+        (
+            "authorization-released",
+            record(
+                24,
+                event(
+                    .authorizationReleased(
+                        AuthorizationEnded(id: "req-1", org: "acme", user: nil, credits: Money(nanos: 2_500_000)))))
+        ),
+        (
+            "authorization-expired",
+            record(
+                25,
+                event(
+                    .authorizationExpired(
+                        AuthorizationEnded(id: "req-1", org: nil, user: "ada", credits: Money(nanos: 0))), time: nil),
+                key: nil, door: .daemon)
+        ),
+        (
             "credits-granted",
             record(
                 9,
@@ -120,6 +161,37 @@ enum GoldenRecords {
         (
             "lago-batch-failed",
             record(19, event(.lagoBatchFailed(LagoDelivery(batch: "b-1", detail: "422"))), door: .daemon)
+        ),
+        (
+            "alert-balance",
+            record(
+                20,
+                event(
+                    .alertDefined(
+                        Alert(name: "low", owner: .org("acme"), condition: .balanceBelow(Money(nanos: -1))))))
+        ),
+        (
+            "alert-calls",
+            record(
+                21,
+                event(
+                    .alertDefined(
+                        Alert(name: "calls", owner: .user("ada"), condition: .callsPercent(80), isEnabled: false))))
+        ),
+        (
+            "alert-spend",
+            record(
+                22,
+                event(
+                    .alertDefined(
+                        Alert(
+                            name: "spend", owner: .org("acme"),
+                            condition: .spend(Money(nanos: 50_000_000), per: .week)))))
+        ),
+        (
+            "alert-days",
+            record(
+                23, event(.alertDefined(Alert(name: "days", owner: .org("acme"), condition: .daysLeft(365)))))
         ),
     ]
 
@@ -202,9 +274,13 @@ func decode(_ bytes: [UInt8]) throws(RecordError) -> Record {
 }
 
 extension GoldenRecords {
+    static let asked = AuthorizationSubject(
+        id: "req-1", org: "acme", user: "ada", provider: "openai", model: "gpt-4o", operation: .responses,
+        keySource: .byok)
+
     /// Paid by two lots, a wallet and overage, part of it invoiced.
     static let standing = StandingCall(
-        original: 3, position: 17, occurredAt: time, isCall: true, org: "acme", user: "ada",
+        original: 3, position: 17, occurredAt: time, isCall: true, org: "acme", user: "ada", isCounted: true,
         charge: ChargeRecord(
             parts: [
                 ChargeRecord.Part(
@@ -217,5 +293,6 @@ extension GoldenRecords {
 
     /// Usage that cost nothing.
     static let free = StandingCall(
-        original: 5, position: 5, occurredAt: time, isCall: false, org: nil, user: "ada", charge: ChargeRecord())
+        original: 5, position: 5, occurredAt: time, isCall: false, org: nil, user: "ada", keySource: .byok,
+        isCounted: false, charge: ChargeRecord())
 }

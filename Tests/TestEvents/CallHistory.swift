@@ -28,8 +28,8 @@ public struct CallHistory: Sendable {
         let charge = outcome.charge ?? ChargeRecord()
         func keep(_ call: Call, isCall: Bool) {
             calls[Key(source: event.source, id: event.id)] = StandingCall(
-                original: position, position: position, occurredAt: occurredAt, isCall: isCall, org: call.org,
-                user: call.user, charge: charge)
+                original: position, position: position, occurredAt: occurredAt, isCall: isCall, call: call,
+                charge: charge)
         }
         switch event.fact {
         case .call(let call): keep(call, isCall: true)
@@ -37,10 +37,10 @@ public struct CallHistory: Sendable {
         case .callVoided(let fact): voided.insert(Key(source: fact.source, id: fact.id))
         case .callAmended(let fact):
             let key = Key(source: fact.source, id: fact.id)
-            calls[key]?.position = position
-            calls[key]?.org = fact.call.org
-            calls[key]?.user = fact.call.user
-            calls[key]?.charge = charge
+            guard let old = calls[key] else { preconditionFailure("amends nothing: \(fact.id)") }
+            calls[key] = StandingCall(
+                original: old.original, position: position, occurredAt: old.occurredAt, isCall: old.isCall,
+                call: fact.call, charge: charge)
         default: break
         }
     }

@@ -3,7 +3,7 @@ public import Billing
 /// Valid events out of a seed: the same seed gives the same events on every machine.
 public struct RandomEvents: Sendable {
     /// How many kinds of fact there are: `event(kind:)` takes 0..<kinds.
-    public static let kinds = 15
+    public static let kinds = 20
 
     private var state: UInt64
 
@@ -143,6 +143,30 @@ public struct RandomEvents: Sendable {
             lago: maybe { Assignment.Lago(externalCustomerID: $0.name(), externalSubscriptionID: $0.name()) })
     }
 
+    public mutating func subject() -> AuthorizationSubject {
+        let call = call()
+        let hasOwner = call.org != nil || call.user != nil
+        return AuthorizationSubject(
+            id: name(), org: hasOwner ? call.org : name(), user: call.user, provider: call.provider,
+            model: call.model, operation: call.operation, keySource: call.keySource)
+    }
+
+    public mutating func denial() -> Denial {
+        var refusal = Refusal(
+            rule: pick(Refusal.Rule.allCases), owner: owner(), requested: money(), available: money())
+        if refusal.rule == .calls {
+            refusal.calls = Refusal.Calls(
+                per: pick(Plan.CallLimit.Per.allCases), limit: number(0...9), used: number(0...9),
+                running: number(0...9), resetsAt: maybe { $0.time() })
+        }
+        return Denial(subject: subject(), refusal: refusal)
+    }
+
+    public mutating func authorizationEnded() -> AuthorizationEnded {
+        let subject = subject()
+        return AuthorizationEnded(id: subject.id, org: subject.org, user: subject.user, credits: money())
+    }
+
     public mutating func grant() -> Grant {
         var grant = Grant(owner: owner(), credits: money(), category: pick(Grant.Category.allCases))
         grant.priority = UInt8(number(0...255))
@@ -197,6 +221,14 @@ public struct RandomEvents: Sendable {
         return rule
     }
 
+    public mutating func alert() -> Alert {
+        let conditions: [Alert.Condition] = [
+            .balanceBelow(money(-1_000_000_000...1_000_000_000_000)), .callsPercent(number(1...100)),
+            .spend(money(1...1_000_000_000_000), per: pick(Alert.Per.allCases)), .daysLeft(number(1...Alert.daysMax)),
+        ]
+        return Alert(name: name(), owner: owner(), condition: pick(conditions), isEnabled: chance(80))
+    }
+
     public mutating func fact(kind: Int) -> Fact {
         switch kind {
         case 0: return .call(call())
@@ -222,6 +254,13 @@ public struct RandomEvents: Sendable {
         case 12: return .lagoWindowClosed(LagoWindowClosed(windowSeconds: pick([60, 3600, 86_400]), through: time()))
         case 13: return .lagoBatchDelivered(LagoDelivery(batch: name(), detail: maybe { $0.text() }))
         case 14: return .lagoBatchFailed(LagoDelivery(batch: name(), detail: maybe { $0.text() }))
+        case 15:
+            return .authorizationGranted(
+                Authorization(subject: subject(), held: money(0...1_000_000_000), expiresAt: time()))
+        case 16: return .authorizationDenied(denial())
+        case 17: return .authorizationReleased(authorizationEnded())
+        case 18: return .authorizationExpired(authorizationEnded())
+        case 19: return .alertDefined(alert())
         default: preconditionFailure("kind \(kind) of \(RandomEvents.kinds)")
         }
     }
