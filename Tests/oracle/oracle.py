@@ -445,7 +445,8 @@ class Oracle:
         if lot.left and lot.left == amount:
             account.open.remove(lot)
         lot.left -= amount
-        lot.closed = lot.closed or how
+        # A void by hand stands above an end.
+        lot.closed = lot.closed if lot.closed == "voided" else how
         self.moved(account, {"expired": "expiry", "voided": "void"}[how], before)
 
     def on_credits_expired(self, position, t, event, data):
