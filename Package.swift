@@ -33,6 +33,7 @@ let package = Package(
     products: [
         .executable(name: "tallystick", targets: ["tallystick"]),
         .executable(name: "tallystick-replay", targets: ["tallystick-replay"]),
+        .executable(name: "tallystick-alerts", targets: ["tallystick-alerts"]),
     ],
     targets: [
         // Programs.
@@ -46,6 +47,9 @@ let package = Package(
             "tallystick-replay",
             uses: ["Projections", "EventLog", "Records", "Formats", "Billing", "JSON", "Hashing", "Platform", "Engine"],
             path: "Replay"),
+        // The one that uses FoundationNetworking: https to the outside, which the daemon has no need of.
+        program(
+            "tallystick-alerts", uses: ["Hashing", "JSON", "Platform"], path: "Sources/tallystick-alerts"),
         program("tallystick-bench", uses: ["Platform"], path: "ops/bench", exclude: ["run"]),
 
         // Machinery.
@@ -82,6 +86,7 @@ let package = Package(
                 .embedInCode("book.sql"),
                 .embedInCode("credits.sql"),
                 .embedInCode("lago.sql"),
+                .embedInCode("alerts.sql"),
                 .embedInCode("openapi.json"),
             ],
             swiftSettings: settings),
@@ -112,6 +117,7 @@ let package = Package(
         tests("Engine", uses: ["Engine", "EventLog", "Records", "Billing", "Platform"]),
         tests("Server", uses: ["Server", "HTTP", "Platform"]),
         tests("API", uses: ["API", "HTTP", "JSON", "Billing", "Hashing", "Schemas", "Platform"]),
+        tests("Courier", uses: ["tallystick-alerts"]),
         tests("Tidy", uses: []),
     ]
 )

@@ -14,7 +14,7 @@ func verify(_ arguments: Arguments) throws -> Int32 {
     let highWater = folder.log.highWater
     let report = Report(highWater: highWater)
     let most: [any Projection.Type] = [Lago.self, Tokens.self, Calls.self]
-    let longest: [any Projection.Type] = [Credits.self]
+    let longest: [any Projection.Type] = [Credits.self, Alerts.self]
     precondition(most.count + longest.count == ReadModels.all.count, "a read model is not verified")
     let started = SteadyClock.nanoseconds()
     // The rows of this moment; the log ends there or after.

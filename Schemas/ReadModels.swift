@@ -9,5 +9,6 @@ public enum Schema {
     /// A ledger in rows: for the read models that fold one.
     public static var book: [UInt8] { PackageResources.book_sql }
     public static var credits: [UInt8] { PackageResources.credits_sql }
+    public static var alerts: [UInt8] { PackageResources.alerts_sql }
     public static var lago: [UInt8] { PackageResources.lago_sql }
 }

@@ -25,6 +25,8 @@ extension API {
         case .getOrgTokens: return try await getTokens(org: try query.org(parameters[0]), query)
         case .getTokens: return try await getTokens(org: key.org, query)
         case .getStatement: return try await getStatement(try query.org(parameters[0]), query)
+        case .listAlerts: return try await listAlerts(query)
+        case .listFirings: return try await listFirings(query)
         case .listUnpriced: return try await listUnpriced(query)
         case .listLagoBatches: return try await listLagoBatches(query)
         case .getLagoBatch: return try await getLagoBatch(parameters[0], query)

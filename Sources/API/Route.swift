@@ -6,7 +6,7 @@ public struct Route: Sendable {
         case postEvents, listEvents, getEvent, postLiteLLM, listParked
         case postLagoEvent, postLagoBatch, getLagoEvent
         case getOrg, getOrgCredits, getUserCredits, getOrgUserCredits, getOrgCalls, getUserCalls
-        case getOrgTokens, getTokens, getStatement, listUnpriced
+        case getOrgTokens, getTokens, getStatement, listUnpriced, listAlerts, listFirings
         case listLagoBatches, getLagoBatch, getLagoBatchEvents, postLagoDelivery, closeLagoWindows
         case projections, healthz, readyz, metrics, openapi
     }
@@ -46,6 +46,8 @@ public struct Route: Sendable {
         Route(.get, "/v1/orgs/{org}/tokens", .read, .getOrgTokens),
         Route(.get, "/v1/tokens", .read, .getTokens),
         Route(.get, "/v1/orgs/{org}/statement", .read, .getStatement),
+        Route(.get, "/v1/alerts", .read, .listAlerts),
+        Route(.get, "/v1/alerts/firings", .read, .listFirings),
         Route(.get, "/v1/unpriced", .read, .listUnpriced),
         Route(.get, "/v1/lago/batches", .lago, .listLagoBatches),
         Route(.get, "/v1/lago/batches/{id}", .lago, .getLagoBatch),

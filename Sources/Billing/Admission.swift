@@ -72,6 +72,7 @@ extension Book {
         case .pricesPublished(let list): try Book.admit(list)
         case .authorizationGranted, .authorizationDenied, .authorizationReleased, .authorizationExpired:
             try admitAuthorization(event.fact, at: time)
+        case .alertDefined(let alert): try admit(alert)
         case .lagoWindowClosed, .lagoBatchDelivered, .lagoBatchFailed: break
         case .call, .usage, .callVoided, .callAmended:
             preconditionFailure("calls are admitted with their charge")
@@ -100,6 +101,23 @@ extension Book {
         }
         if isNegative(list.cacheHit) {
             throw Rejection(code: "invalid", field: "data.cache_hit", detail: "is negative")
+        }
+    }
+
+    /// A name stays with its owner until the alert has ended: who copies a definition from one org to the next must not
+    /// take the first one's away.
+    private func admit(_ alert: Alert) throws(Rejection) {
+        let known = catalog.alert(alert.name)
+        if let known, known.isEnabled, known.owner != alert.owner {
+            throw Rejection(
+                code: "alert_exists", field: "data.alert",
+                detail: "the alert \(alert.name) is another owner's; give this one a name of its own")
+        }
+        guard alert.isEnabled, known?.isEnabled != true else { return }
+        guard catalog.alertCount(of: alert.owner) < Alert.perOwnerMax else {
+            throw Rejection(
+                code: "too_many_alerts", field: "data.alert",
+                detail: "\(alert.owner.name) has \(Alert.perOwnerMax) alerts, the most an owner can have")
         }
     }
 

@@ -152,7 +152,7 @@ public struct Book: Sendable {
 
     private mutating func applyControl(_ event: Event, position: UInt64, at time: Timestamp) -> Outcome {
         switch event.fact {
-        case .planDefined, .planAssigned, .pricesPublished:
+        case .planDefined, .planAssigned, .pricesPublished, .alertDefined:
             catalog.apply(event.fact, position: position, at: time)
             return Outcome()
         case .creditsGranted(let grant):

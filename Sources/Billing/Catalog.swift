@@ -1,6 +1,6 @@
 /// Plans, assignments and prices as published so far: the part of the book that says what rules hold when.
 ///
-/// It is folded from control events only (`plan.defined`, `plan.assigned`, `prices.published`), so it comes back from
+/// It is folded from control events only (`plan.*`, `prices.published`, `alert.defined`), so it comes back from
 /// those records alone. Whatever holds "in force" is judged by the time asked for: among what the log holds so far, the
 /// greatest effective time not after it; of two with the same time, the one published later.
 public struct Catalog: Sendable {
@@ -9,6 +9,9 @@ public struct Catalog: Sendable {
     /// Assignments of an owner in order of (effective time, position).
     private var assignments: [Owner: [Assigned]] = [:]
     private var subscriptions: [Name: Owner] = [:]
+    /// Those that have not ended, and how many of them each owner has.
+    private var alerts: [Name: Alert] = [:]
+    private var alertCounts: [Owner: Int] = [:]
     /// In order of (effective time, position).
     private var prices: [PriceIndex] = []
     /// Rules found before: a list of 20,000 rules is searched once a model, not once a call.
@@ -54,7 +57,7 @@ public struct Catalog: Sendable {
 
     public init() {}
 
-    /// Folds `plan.defined`, `plan.assigned` and `prices.published`; anything else changes nothing.
+    /// Folds `plan.defined`, `plan.assigned`, `prices.published` and `alert.defined`; anything else changes nothing.
     public mutating func apply(_ fact: Fact, position: UInt64, at occurredAt: Timestamp) {
         revision += 1
         switch fact {
@@ -69,6 +72,8 @@ public struct Catalog: Sendable {
             let index = PriceIndex(list, position: position, effective: list.effectiveAt ?? occurredAt)
             Catalog.insert(index, into: &prices) { $0.effective }
             found = [:]
+        case .alertDefined(let alert):
+            set(alert)
         default:
             break
         }
@@ -82,6 +87,22 @@ public struct Catalog: Sendable {
 
     /// Whether some `plan.defined` names it.
     public func knows(plan: Name) -> Bool { plans[plan] != nil }
+
+    /// The last definition of an alert; nil when there is none or it has ended.
+    public func alert(_ name: Name) -> Alert? { alerts[name] }
+
+    /// How many alerts of an owner have not ended.
+    public func alertCount(of owner: Owner) -> Int { alertCounts[owner] ?? 0 }
+
+    private mutating func set(_ alert: Alert) {
+        if let earlier = alerts.removeValue(forKey: alert.name) {
+            let count = alertCount(of: earlier.owner) - 1
+            alertCounts[earlier.owner] = count == 0 ? nil : count
+        }
+        guard alert.isEnabled else { return }
+        alerts[alert.name] = alert
+        alertCounts[alert.owner, default: 0] += 1
+    }
 
     /// The definition of a plan in force at `time`; before the first one, the first.
     public func plan(_ name: Name, at time: Timestamp) -> Plan? {

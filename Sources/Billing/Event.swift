@@ -41,6 +41,7 @@ public indirect enum Fact: Hashable, Sendable {
     case lagoWindowClosed(LagoWindowClosed)
     case lagoBatchDelivered(LagoDelivery)
     case lagoBatchFailed(LagoDelivery)
+    case alertDefined(Alert)
 
     /// The CloudEvents `type`.
     public var type: String {
@@ -64,6 +65,7 @@ public indirect enum Fact: Hashable, Sendable {
         case .lagoWindowClosed: "lago.window.closed"
         case .lagoBatchDelivered: "lago.batch.delivered"
         case .lagoBatchFailed: "lago.batch.failed"
+        case .alertDefined: "alert.defined"
         }
     }
 
@@ -73,6 +75,7 @@ public indirect enum Fact: Hashable, Sendable {
         "credits.allocated", "credits.adjusted", "credits.expired", "plan.defined", "plan.assigned",
         "prices.published", "authorization.granted", "authorization.denied", "authorization.released",
         "authorization.expired", "lago.window.closed", "lago.batch.delivered", "lago.batch.failed",
+        "alert.defined",
     ]
 
     /// The org it speaks of; nil for what belongs to a user alone, or to nobody.
@@ -88,6 +91,7 @@ public indirect enum Fact: Hashable, Sendable {
         case .creditsAdjusted(let adjustment): org(of: adjustment.owner)
         case .creditsAllocated(let allocation): allocation.org
         case .planAssigned(let assignment): org(of: assignment.owner)
+        case .alertDefined(let alert): org(of: alert.owner)
         case .callVoided(let voided): voided.unwinds?.org
         case .authorizationGranted(let granted): granted.subject.org
         case .authorizationDenied(let denied): denied.subject.org

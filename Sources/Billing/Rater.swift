@@ -19,7 +19,7 @@ extension Catalog {
         let terms = terms(for: call, at: time)
         guard let index = terms.prices, let rule = terms.priceRule,
             case .priced(var product, let digits) = Catalog.price(
-                call, by: rule.rule, unit: index.list.unit, countsCall: countsCall)
+                call, by: rule, unit: index.list.unit, countsCall: countsCall)
         else { return nil }
         for factor in terms.factors { product.multiply(by: factor.value) }
         if call.cacheHit { product.multiply(by: index.list.cacheHit ?? .zero) }
@@ -54,7 +54,7 @@ extension Catalog {
         }
         var product: Exact
         let digits: Int
-        switch price(call, by: rule.rule, unit: index.list.unit, countsCall: countsCall) {
+        switch price(call, by: rule, unit: index.list.unit, countsCall: countsCall) {
         case .priced(let exact, let unitDigits):
             (product, digits) = (exact, unitDigits)
         case .unpriced(let reason):
@@ -82,9 +82,9 @@ extension Catalog {
 
     /// What the rule says the call's usage is worth, before multipliers and markup.
     private static func price(
-        _ call: Call, by rule: PriceRule, unit: PriceList.Unit, countsCall: Bool
+        _ call: Call, by priced: BoxedRule, unit: PriceList.Unit, countsCall: Bool
     ) -> Priced {
-        if let factor = rule.reportedCost {
+        if let factor = priced.rule.reportedCost {
             guard let cost = call.cost else { return .unpriced(.noCost) }
             guard cost.mantissa >= 0 else { return .negativeCost }
             var product = Exact(cost)
@@ -92,36 +92,36 @@ extension Catalog {
             return .priced(product, digits: dollarDigits)
         }
         var sum = Exact.zero
-        if rule.pricesUsage {
-            guard let usage = call.usage, rule.canPrice(usage) else { return .unpriced(.noUsage) }
-            addTokens(of: usage, by: rule, to: &sum)
-            add(usage.images, at: rule.perImage, to: &sum)
-            add(usage.searches, at: rule.perSearch, to: &sum)
-            if let seconds = usage.audioSeconds, let price = rule.perAudioSecond {
+        if priced.pricesUsage {
+            guard let usage = call.usage, priced.canPrice(usage) else { return .unpriced(.noUsage) }
+            addTokens(of: usage, by: priced, to: &sum)
+            add(usage.images, at: priced.rule.perImage, to: &sum)
+            add(usage.searches, at: priced.rule.perSearch, to: &sum)
+            if let seconds = usage.audioSeconds, let price = priced.rule.perAudioSecond {
                 var product = Exact(seconds)
                 product.multiply(by: price)
                 sum.add(product)
             }
         }
-        if countsCall { add(1, at: rule.perCall, to: &sum) }
+        if countsCall { add(1, at: priced.rule.perCall, to: &sum) }
         return .priced(sum, digits: unit == .credits ? creditDigits : dollarDigits)
     }
 
     /// Totals are inclusive; prices are for disjoint kinds, a kind without its own taking that of its total.
-    private static func addTokens(of usage: Usage, by rule: PriceRule, to sum: inout Exact) {
-        let digits = rule.per == 1_000_000 ? 6 : 3
-        precondition(rule.per == 1000 || rule.per == 1_000_000, "a price per \(rule.per) tokens")
-        let inputPrice = rule.input ?? rule.anyToken
-        let outputPrice = rule.output ?? rule.anyToken
+    private static func addTokens(of usage: Usage, by priced: BoxedRule, to sum: inout Exact) {
+        let digits = priced.rule.per == 1_000_000 ? 6 : 3
+        precondition(priced.rule.per == 1000 || priced.rule.per == 1_000_000, "a price per \(priced.rule.per) tokens")
+        let inputPrice = priced.rule.input ?? priced.rule.anyToken
+        let outputPrice = priced.rule.output ?? priced.rule.anyToken
         let cacheRead = usage.cacheReadTokens ?? 0
         let cacheWrite = usage.cacheWriteTokens ?? 0
         let reasoning = usage.reasoningTokens ?? 0
         var tokens = Exact.zero
         add((usage.inputTokens ?? 0) - cacheRead - cacheWrite, at: inputPrice, to: &tokens)
-        add(cacheRead, at: rule.cacheRead ?? inputPrice, to: &tokens)
-        add(cacheWrite, at: rule.cacheWrite ?? inputPrice, to: &tokens)
+        add(cacheRead, at: priced.rule.cacheRead ?? inputPrice, to: &tokens)
+        add(cacheWrite, at: priced.rule.cacheWrite ?? inputPrice, to: &tokens)
         add((usage.outputTokens ?? 0) - reasoning, at: outputPrice, to: &tokens)
-        add(reasoning, at: rule.reasoning ?? outputPrice, to: &tokens)
+        add(reasoning, at: priced.rule.reasoning ?? outputPrice, to: &tokens)
         if tokens.isZero { return }
         tokens.shift(right: digits)
         sum.add(tokens)
@@ -172,26 +172,5 @@ extension Call {
         return usage.inputTokens ?? 0 > 0 || usage.outputTokens ?? 0 > 0 || usage.images ?? 0 > 0
             || usage.characters ?? 0 > 0 || usage.searches ?? 0 > 0 || usage.requests ?? 0 > 0
             || usage.audioSeconds?.mantissa ?? 0 > 0
-    }
-}
-
-private func isPrice(_ price: Decimal?) -> Bool { (price?.mantissa ?? 0) != 0 }
-
-extension PriceRule {
-    fileprivate var pricesTokens: Bool {
-        isPrice(anyToken) || isPrice(input) || isPrice(output) || isPrice(cacheRead) || isPrice(cacheWrite)
-            || isPrice(reasoning)
-    }
-
-    fileprivate var pricesUsage: Bool {
-        pricesTokens || isPrice(perImage) || isPrice(perAudioSecond) || isPrice(perSearch)
-    }
-
-    /// Whether `usage` says anything of what this rule prices. Only what is not said is unknown; a 0 that is said is 0.
-    fileprivate func canPrice(_ usage: Usage) -> Bool {
-        (pricesTokens && (usage.inputTokens != nil || usage.outputTokens != nil))
-            || (isPrice(perImage) && usage.images != nil)
-            || (isPrice(perAudioSecond) && usage.audioSeconds != nil)
-            || (isPrice(perSearch) && usage.searches != nil)
     }
 }

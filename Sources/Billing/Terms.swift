@@ -59,10 +59,30 @@ final class Terms: Sendable {
     }
 }
 
-/// A rule that is handed around without copying it.
+/// A rule that is handed around without copying it, and what follows from it for every call.
 final class BoxedRule: Sendable {
     let rule: PriceRule
+    /// Some token has a price that is not 0; or images, seconds or searches have.
+    let pricesTokens: Bool
+    let pricesUsage: Bool
+
     init(_ rule: PriceRule) {
         self.rule = rule
+        let tokenPrices = [
+            rule.anyToken, rule.input, rule.output, rule.cacheRead, rule.cacheWrite, rule.reasoning,
+        ]
+        pricesTokens = tokenPrices.contains { isPrice($0) }
+        pricesUsage =
+            pricesTokens || isPrice(rule.perImage) || isPrice(rule.perAudioSecond) || isPrice(rule.perSearch)
+    }
+
+    /// Whether `usage` says anything of what this rule prices. Only what is not said is unknown; a 0 that is said is 0.
+    func canPrice(_ usage: Usage) -> Bool {
+        (pricesTokens && (usage.inputTokens != nil || usage.outputTokens != nil))
+            || (isPrice(rule.perImage) && usage.images != nil)
+            || (isPrice(rule.perAudioSecond) && usage.audioSeconds != nil)
+            || (isPrice(rule.perSearch) && usage.searches != nil)
     }
 }
+
+private func isPrice(_ price: Decimal?) -> Bool { (price?.mantissa ?? 0) != 0 }

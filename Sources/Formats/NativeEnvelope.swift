@@ -22,6 +22,7 @@ enum NativeType: String, CaseIterable {
     case lagoWindowClosed = "lago.window.closed"
     case lagoBatchDelivered = "lago.batch.delivered"
     case lagoBatchFailed = "lago.batch.failed"
+    case alertDefined = "alert.defined"
 
     static let choices = Choices(allCases, \.rawValue)
 
@@ -160,6 +161,7 @@ extension NativeParser {
         case .lagoWindowClosed: return try lagoWindow()
         case .lagoBatchDelivered: return try lagoDelivery().map { .lagoBatchDelivered($0) }
         case .lagoBatchFailed: return try lagoDelivery().map { .lagoBatchFailed($0) }
+        case .alertDefined: return try alert()
         }
     }
 }

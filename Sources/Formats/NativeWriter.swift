@@ -76,6 +76,7 @@ extension JSONWriter {
         case .lagoBatchDelivered(let delivery), .lagoBatchFailed(let delivery):
             member("batch", string: delivery.batch.text)
             member("detail", string: delivery.detail)
+        case .alertDefined(let alert): self.alert(alert)
         }
     }
 
@@ -113,6 +114,20 @@ extension JSONWriter {
         case .org(let name): member("org", string: name.text)
         case .user(let name): member("user", string: name.text)
         }
+    }
+
+    private mutating func alert(_ alert: Alert) {
+        member("alert", string: alert.name.text)
+        owner(alert.owner)
+        switch alert.condition {
+        case .balanceBelow(let money): member("balance_below_credits", string: money.credits)
+        case .callsPercent(let percent): member("calls_percent", integer: percent)
+        case .spend(let money, let per):
+            member("spend_credits", string: money.credits)
+            member("per", string: per.name)
+        case .daysLeft(let days): member("days_left", integer: days)
+        }
+        member("enabled", bool: alert.isEnabled)
     }
 
     private mutating func reference(source: Name, id: Name, reason: String) {

@@ -134,7 +134,8 @@ public struct Credits: Projection {
         let names = names
         try pending.withUnsafeBufferPointer { pending in
             try sink.append(order.count, to: Credits.movements) { index, cells in
-                pending[order[index]].fill(&cells, names: names)
+                guard let start = pending.baseAddress else { return }
+                start[order[index]].fill(&cells, names: names)
             }
         }
         pending.removeAll(keepingCapacity: true)
@@ -152,17 +153,18 @@ public struct Credits: Projection {
 
     /// Indexes of `pending`, an owner's movements one after the other: neighbours in the table's B-tree.
     private func orderByOwner() -> [Int] {
-        func place(_ item: Pending) -> Int { Int(item.owner) * 2 + (item.isUser ? 1 : 0) }
+        // Field by field: a copy of a movement would count references to its slices.
+        func place(_ index: Int) -> Int { Int(pending[index].owner) * 2 + (pending[index].isUser ? 1 : 0) }
         var starts: [Int] = []
         for index in pending.indices {
-            let place = place(pending[index])
+            let place = place(index)
             while starts.count <= place + 1 { starts.append(0) }
             starts[place + 1] += 1
         }
         for place in starts.indices.dropFirst() { starts[place] += starts[place - 1] }
         var order = [Int](repeating: 0, count: pending.count)
         for index in pending.indices {
-            let place = place(pending[index])
+            let place = place(index)
             order[starts[place]] = index
             starts[place] += 1
         }

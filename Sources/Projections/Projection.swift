@@ -20,7 +20,9 @@ public protocol Projection: SendableMetatype {
     /// At position 0.
     init()
 
-    /// Restores the memory that belongs to the rows in `database`, which are those of all records to `position`.
+    /// Restores the memory that belongs to the rows in `database`, which are those of all records to `position`. A fold
+    /// may keep `database` and read its own rows again in `apply`: they change in `flush` only. A fold that is never
+    /// loaded (a refold in memory) has to know everything by itself.
     mutating func load(from database: Database, at position: UInt64, log: any RecordSource) throws
 
     /// Folds one record; called with every position in order. Throws what it cannot take: the projector stops before

@@ -84,6 +84,8 @@ actor Projector<P: Projection>: ProjectorDriver {
     private func close() {
         sink = nil
         file = nil
+        // A fold may hold the connection.
+        fold = P()
     }
 
     func run() async {
@@ -155,6 +157,9 @@ actor Projector<P: Projection>: ProjectorDriver {
                 }
                 do {
                     try fold.apply(record, log: source)
+                } catch let error as SQLiteError {
+                    // Not the record's fault: a fold may look at its rows.
+                    throw error
                 } catch {
                     throw (error as? RecordFault) ?? RecordFault(position: record.position, reason: "\(error)")
                 }

@@ -10,7 +10,7 @@ public final class ReadModels: Sendable {
     public static let runnersDefault = 2
 
     /// In the order in which they are started and listed.
-    public static let all: [any Projection.Type] = [Calls.self, Credits.self, Tokens.self, Lago.self]
+    public static let all: [any Projection.Type] = [Calls.self, Credits.self, Tokens.self, Lago.self, Alerts.self]
 
     private let source: any RecordSource
     private let projectors: [any ProjectorDriver]

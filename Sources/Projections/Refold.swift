@@ -7,7 +7,7 @@ public final class Refold {
     static let chunkRecords = 10_000
     static let chunkBytes = 8 << 20
     /// Folds gather rows between flushes: bounded by this many records.
-    static let flushRecords = 100_000
+    static let flushRecords = 250_000
 
     private let log: any RecordSource
     private let lanes: [any Lane]

@@ -198,6 +198,7 @@ extension RecordWriter {
         case .authorizationReleased(let ended), .authorizationExpired(let ended): authorizationEnded(ended)
         case .lagoWindowClosed(let window): lagoWindow(window)
         case .lagoBatchDelivered(let delivery), .lagoBatchFailed(let delivery): lagoDelivery(delivery)
+        case .alertDefined(let alert): self.alert(alert)
         }
     }
 }
@@ -224,6 +225,7 @@ extension RecordReader {
         case .lagoWindowClosed: .lagoWindowClosed(try lagoWindow())
         case .lagoBatchDelivered: .lagoBatchDelivered(try lagoDelivery())
         case .lagoBatchFailed: .lagoBatchFailed(try lagoDelivery())
+        case .alertDefined: .alertDefined(try alert())
         }
     }
 }

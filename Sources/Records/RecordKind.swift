@@ -21,6 +21,7 @@ public enum RecordKind: UInt8, CaseIterable, Sendable {
     case authorizationDenied = 17
     case authorizationReleased = 18
     case authorizationExpired = 19
+    case alertDefined = 20
 
     public init(_ fact: Fact) {
         self =
@@ -44,10 +45,11 @@ public enum RecordKind: UInt8, CaseIterable, Sendable {
             case .authorizationDenied: .authorizationDenied
             case .authorizationReleased: .authorizationReleased
             case .authorizationExpired: .authorizationExpired
+            case .alertDefined: .alertDefined
             }
     }
 
-    /// True for `plan.*`, `prices.*`, `credits.*` and `lago.*`; false for `llm.*` and `authorization.*`,
+    /// True for `plan.*`, `prices.*`, `credits.*`, `lago.*` and `alert.*`; false for `llm.*` and `authorization.*`,
     /// which come with every call.
     public var isControl: Bool {
         switch self {

@@ -162,6 +162,37 @@ enum GoldenRecords {
             "lago-batch-failed",
             record(19, event(.lagoBatchFailed(LagoDelivery(batch: "b-1", detail: "422"))), door: .daemon)
         ),
+        (
+            "alert-balance",
+            record(
+                20,
+                event(
+                    .alertDefined(
+                        Alert(name: "low", owner: .org("acme"), condition: .balanceBelow(Money(nanos: -1))))))
+        ),
+        (
+            "alert-calls",
+            record(
+                21,
+                event(
+                    .alertDefined(
+                        Alert(name: "calls", owner: .user("ada"), condition: .callsPercent(80), isEnabled: false))))
+        ),
+        (
+            "alert-spend",
+            record(
+                22,
+                event(
+                    .alertDefined(
+                        Alert(
+                            name: "spend", owner: .org("acme"),
+                            condition: .spend(Money(nanos: 50_000_000), per: .week)))))
+        ),
+        (
+            "alert-days",
+            record(
+                23, event(.alertDefined(Alert(name: "days", owner: .org("acme"), condition: .daysLeft(365)))))
+        ),
     ]
 
     static let recordedAt = Timestamp(microseconds: 1_795_334_519_805_458)

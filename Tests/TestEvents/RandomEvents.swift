@@ -3,7 +3,7 @@ public import Billing
 /// Valid events out of a seed: the same seed gives the same events on every machine.
 public struct RandomEvents: Sendable {
     /// How many kinds of fact there are: `event(kind:)` takes 0..<kinds.
-    public static let kinds = 19
+    public static let kinds = 20
 
     private var state: UInt64
 
@@ -221,6 +221,14 @@ public struct RandomEvents: Sendable {
         return rule
     }
 
+    public mutating func alert() -> Alert {
+        let conditions: [Alert.Condition] = [
+            .balanceBelow(money(-1_000_000_000...1_000_000_000_000)), .callsPercent(number(1...100)),
+            .spend(money(1...1_000_000_000_000), per: pick(Alert.Per.allCases)), .daysLeft(number(1...Alert.daysMax)),
+        ]
+        return Alert(name: name(), owner: owner(), condition: pick(conditions), isEnabled: chance(80))
+    }
+
     public mutating func fact(kind: Int) -> Fact {
         switch kind {
         case 0: return .call(call())
@@ -252,6 +260,7 @@ public struct RandomEvents: Sendable {
         case 16: return .authorizationDenied(denial())
         case 17: return .authorizationReleased(authorizationEnded())
         case 18: return .authorizationExpired(authorizationEnded())
+        case 19: return .alertDefined(alert())
         default: preconditionFailure("kind \(kind) of \(RandomEvents.kinds)")
         }
     }

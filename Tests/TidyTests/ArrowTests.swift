@@ -5,6 +5,7 @@ private let arrows: [String: Set<String>] = [
     "tallystick": [
         "API", "Server", "Engine", "Projections", "EventLog", "Platform", "Billing", "Formats", "JSON", "HTTP",
     ],
+    "tallystick-alerts": ["Hashing", "JSON", "Platform", "Foundation", "FoundationNetworking"],
     "API": [
         "HTTP", "JSON", "Billing", "Formats", "Records", "Engine", "Projections", "EventLog", "Schemas", "Hashing",
         "Platform",
@@ -110,7 +111,8 @@ private func imported(_ line: Substring) -> String? {
 
 @Test func `no library uses Foundation or prints`() {
     var faults: [String] = []
-    for file in files {
+    // It speaks https to the outside, and is no library.
+    for file in files where file.module != "tallystick-alerts" {
         for (index, line) in file.lines.enumerated() {
             let text = code(line)
             if words(text).contains(where: { $0.hasPrefix("Foundation") }) {

@@ -60,7 +60,7 @@ class Restarts(Folder):
         self.daemon.start()
         fill(self.daemon)
         answers, digests = self.answers(), self.daemon.digests()
-        self.assertEqual(set(digests), {"calls", "credits", "tokens", "lago"})
+        self.assertEqual(set(digests), {"calls", "credits", "tokens", "lago", "alerts"})
         for name in sorted(digests):
             with self.subTest(name):
                 self.assertEqual(self.daemon.stop(), 0)

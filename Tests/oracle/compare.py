@@ -317,4 +317,6 @@ class Comparison:
             found[key] = {name: line[name] for name in (
                 "calls", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens",
                 "reasoning_tokens", "credits")}
-            found[key]["due_usd"] = line.get("due_usd", "0")
+            # Below zero it has a name of its own.
+            back = line.get("credit_due_usd", "0")
+            found[key]["due_usd"] = line.get("due_usd", "0") if back == "0" else "-" + back

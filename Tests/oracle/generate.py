@@ -297,10 +297,16 @@ class Generator:
             self.voided.add((one["source"], one["id"]))
             return self.event("llm.call.voided", data)
         fresh = self.call_data()
-        for name in ("org", "user"):
-            fresh.pop(name, None)
-            if name in one["data"]:
-                fresh[name] = one["data"][name]
+        roll = r.random()
+        if roll < 0.4:
+            fresh = dict(one["data"])
+        if roll < 0.3 and "usage" in fresh:
+            fresh["usage"] = self.usage()
+        elif roll < 0.8:
+            for name in ("org", "user"):
+                fresh.pop(name, None)
+                if name in one["data"]:
+                    fresh[name] = one["data"][name]
         return self.event("llm.call.amended", {**data, "call": fresh})
 
     def stream(self, events):

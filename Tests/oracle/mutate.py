@@ -32,8 +32,8 @@ FAULTS = {
         'for multiplier in list.multipliers where !multiplier.attribute.text.utf8.starts(with: "client.".utf8) {',
         "for multiplier in list.multipliers {"),
     "the org's plan comes before the user's own": (
-        "Sources/Billing/Catalog.swift", "if let user = call.user, let own = assigned(.user(user), at: time) {",
-        "if call.org == nil, let user = call.user, let own = assigned(.user(user), at: time) {"),
+        "Sources/Billing/Catalog.swift", "if let user = call.user, let own = assigned(.user(user), at: time, &span) {",
+        "if call.org == nil, let user = call.user, let own = assigned(.user(user), at: time, &span) {"),
     "a lot burns at the instant it ends": (
         "Sources/Billing/Lot.swift", "return time < expiresAt", "return time <= expiresAt"),
     "the lot that ends last burns first": (
@@ -44,9 +44,9 @@ FAULTS = {
     "carve-outs of others are free for all": (
         "Sources/Billing/LedgerCharge.swift", "let free = max(Int128(usable(index, at: time).nanos) - others,",
         "let free = max(Int128(usable(index, at: time).nanos) - 0 * others,"),
-    "invoiced overage stays a debt": (
-        "Sources/Billing/LedgerCharge.swift", "accounts[index].sums.overage += overage - invoiced",
-        "accounts[index].sums.overage += overage"),
+    "all overage is invoiced": (
+        "Sources/Billing/LedgerCharge.swift", "let invoiced = invoicesOverage ? overage : .zero",
+        "let invoiced = overage"),
 }
 
 

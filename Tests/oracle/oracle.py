@@ -319,7 +319,7 @@ class Oracle:
     def __init__(self, keeps_calls=True):
         """`keeps_calls`: remember what each call did, for corrections."""
         self.keeps_calls = keeps_calls
-        self.position = 0
+        self.position = self.time = 0       # of the record that is being taken
         self.accounts = {}          # ("org" | "user", name): Account
         self.lots = {}              # id: Lot
         self.allocations = {}       # org: {user: Allocation}
@@ -332,7 +332,6 @@ class Oracle:
         self.open_lines = {}        # (subscription, window start, seconds, provider, model, operation): [LINE_FIELDS]
         self.sealed = {}            # position of the closing: {the same key: [LINE_FIELDS]}
         self.standing = {}          # (source, id) of a call: what of it stands, None once voided
-        self.unknown = []           # positions of corrections that name nothing that stands
 
     # Reading
 
@@ -340,7 +339,7 @@ class Oracle:
         event = record["event"]
         data, position, t = event["data"], record["position"], instant(record["occurred_at"])
         assert position == self.position + 1, f"position {position} after {self.position}"
-        self.position = position
+        self.position, self.time = position, t
         handler = getattr(self, "on_" + event["type"].replace(".", "_"), None)
         if handler is None:
             raise ValueError(f"position {position}: what is a {event['type']}?")
@@ -404,12 +403,12 @@ class Oracle:
         account.lots.append(lot)
         account.reopen(lot)
 
-    def moved(self, account, position, t, what, before, invoiced=0):
+    def moved(self, account, what, before, invoiced=0):
         """Notes what became of the balance; what goes on an invoice is an amount that leaves the balance alone."""
         self.touched = (account,)
         amount = account.balance - before - invoiced
         if amount:
-            account.movements.append((position, t, what, amount, invoiced, account.balance))
+            account.movements.append((self.position, self.time, what, amount, invoiced, account.balance))
 
     def on_credits_granted(self, position, t, event, data):
         account, amount = self.account(self.owner(data)), credits(data["credits"])
@@ -419,7 +418,7 @@ class Oracle:
         self.add_lot(account, position, event["id"], amount, data["category"], data.get("priority", 100), effective,
                      expires)
         account.granted += amount
-        self.moved(account, position, t, "grant", before)
+        self.moved(account, "grant", before)
 
     def on_credits_adjusted(self, position, t, event, data):
         account, amount = self.account(self.owner(data)), credits(data["credits"])
@@ -430,28 +429,30 @@ class Oracle:
         else:
             taken = sum(part for _, part in account.burn(-amount, t))
             account.overage += -amount - taken
-        self.moved(account, position, t, "adjustment", before)
+        self.moved(account, "adjustment", before)
 
-    def close_lot(self, id, position, t, how):
+    def close_lot(self, id, how, most=None):
+        """What is left, or `most` of it, is not any more: from then on the lot counts as over."""
         lot = self.lots[id]
         account, before = lot.account, lot.account.balance
+        amount = lot.left if most is None else min(most, lot.left)
         if how == "expired":
-            lot.expired += lot.left
-            account.expired += lot.left
+            lot.expired += amount
+            account.expired += amount
         else:
-            lot.voided += lot.left
-            account.voided += lot.left
-        if lot.left:
+            lot.voided += amount
+            account.voided += amount
+        if lot.left and lot.left == amount:
             account.open.remove(lot)
-        lot.left = 0
+        lot.left -= amount
         lot.closed = lot.closed or how
-        self.moved(account, position, t, {"expired": "expiry", "voided": "void"}[how], before)
+        self.moved(account, {"expired": "expiry", "voided": "void"}[how], before)
 
     def on_credits_expired(self, position, t, event, data):
-        self.close_lot(data["lot"], position, t, "expired")
+        self.close_lot(data["lot"], "expired")
 
     def on_credits_voided(self, position, t, event, data):
-        self.close_lot(data["lot"], position, t, "voided")
+        self.close_lot(data["lot"], "voided")
 
     def on_credits_allocated(self, position, t, event, data):
         one = self.allocations.setdefault(data["org"], {}).setdefault(data["user"], Allocation())
@@ -486,7 +487,7 @@ class Oracle:
         amount = box and box.list.charge(call, cost, plan.markup, counts_call)
         return (0, True) if amount is None else (half_even(amount), False)
 
-    def pay(self, call, charge, t, assignment, plan, position):
+    def pay(self, call, charge, t, assignment, plan):
         """Takes the charge. Gives (slices, draw, overage owner, overage, invoiced)."""
         org, user = call.get("org"), call.get("user")
         funding = assignment.funding if assignment else "org"
@@ -516,23 +517,23 @@ class Oracle:
         account.invoiced += invoiced
         account.overage += rest - invoiced
         for owner in sources:
-            self.moved(self.account(owner), position, t, "charge", before[owner], invoiced if owner == debtor else 0)
+            self.moved(self.account(owner), "charge", before[owner], invoiced if owner == debtor else 0)
         self.touched = tuple(self.account(owner) for owner in sources)
         return Box(slices=slices, draw=draw, debtor=debtor, overage=rest - invoiced, invoiced=invoiced)
 
     def on_llm_call(self, position, t, event, data):
-        done = self.book(position, t, data, event["type"] == "llm.call")
+        done = self.book(t, data, event["type"] == "llm.call")
         if self.keeps_calls:
             self.standing[(event["source"], event["id"])] = done
 
     on_llm_usage = on_llm_call
 
-    def book(self, position, t, call, counts_call):
+    def book(self, t, call, counts_call):
         """Rates, charges, counts and adds up one call."""
         assignment = self.governing(call, t)
         plan = self.plan(assignment, t)
         charge, unpriced = self.rate(call, t, counts_call, plan)
-        payment = self.pay(call, charge, t, assignment, plan, position)
+        payment = self.pay(call, charge, t, assignment, plan)
         usage = call.get("usage") or {}
         uses_quota = counts_call and (call["status"] == "success" or used(call))
         key_source = call.get("key_source", "platform")
@@ -569,54 +570,61 @@ class Oracle:
 
     # Corrections
 
-    def unwind(self, position, done):
+    def unwind(self, done):
         """Overage first, then back along the slices, the last one first; counts, tokens and draws at the call's day."""
         payment = done.payment
-        owners = [lot.account for lot, _ in payment.slices] + [self.account(payment.debtor)]
-        accounts = list({id(account): account for account in owners}.values())
-        before = [account.balance for account in accounts]
+        accounts = {id(lot.account): lot.account for lot, _ in reversed(payment.slices)}
         debtor = self.account(payment.debtor)
+        accounts[id(debtor)] = debtor
+        before = {key: account.balance for key, account in accounts.items()}
         debtor.spent -= payment.overage + payment.invoiced
         debtor.overage -= payment.overage
         debtor.invoiced -= payment.invoiced
         for lot, part in reversed(payment.slices):
             lot.spent -= part
+            lot.left += part
             lot.account.spent -= part
-            if lot.closed == "expired":
-                lot.expired += part
-                lot.account.expired += part
-            elif lot.closed == "voided":
-                lot.voided += part
-                lot.account.voided += part
-            else:
-                lot.left += part
-                lot.account.reopen(lot)
+            lot.account.reopen(lot)
         if payment.draw:
             org, user, t, amount = payment.draw
             self.allocations[org][user].draw(t, -amount)
         self.add_up(done, -1)
-        for account, was in zip(accounts, before):
+        for key, account in accounts.items():
             back = -payment.invoiced if account is debtor else 0
-            self.moved(account, position, done.t, "refund", was, back)
-        self.touched = tuple(accounts)
+            self.moved(account, "refund", before[key], back)
+        self.touched = tuple(accounts.values())
+
+    def close_again(self, t, done, again=None):
+        """What a correction of time `t` gave back to lots that are over, and did not take again, goes at once."""
+        net = {}
+        for lot, part in reversed(done.payment.slices):
+            net[lot.id] = net.get(lot.id, 0) + part
+        for lot, part in again.payment.slices if again else ():
+            if lot.id in net:
+                net[lot.id] -= part
+        for id, part in net.items():
+            lot = self.lots[id]
+            if part > 0 and (lot.closed or (lot.expires is not None and lot.expires <= t)):
+                self.close_lot(id, lot.closed or "expired", part)
+
+    def correct(self, position, data):
+        """What stands of the call that a correction names."""
+        done = self.standing.get((data["source"], data["id"]))
+        if done is None:
+            raise ValueError(f"position {position}: there is no such call, or it is voided: {data}")
+        self.unwind(done)
+        return done
 
     def on_llm_call_voided(self, position, t, event, data):
-        key = (data["source"], data["id"])
-        done = self.standing.get(key)
-        if done is None:
-            self.unknown.append(position)
-            return
-        self.unwind(position, done)
-        self.standing[key] = None
+        done = self.correct(position, data)
+        self.close_again(t, done)
+        self.standing[(data["source"], data["id"])] = None
 
     def on_llm_call_amended(self, position, t, event, data):
-        key = (data["source"], data["id"])
-        done = self.standing.get(key)
-        if done is None:
-            self.unknown.append(position)
-            return
-        self.unwind(position, done)
-        self.standing[key] = self.book(position, done.t, data["call"], done.counts_call)
+        done = self.correct(position, data)
+        again = self.book(done.t, data["call"], done.counts_call)
+        self.standing[(data["source"], data["id"])] = again
+        self.close_again(t, done, again)
 
     # Lago
 

@@ -176,7 +176,9 @@ def one(seed, events, corrections, keep):
     except Failure as failure:
         return [str(failure)]
     except Exception as error:
-        return [f"{type(error).__name__}: {error}"]
+        ended = run.daemon.process and run.daemon.process.poll()
+        return [f"{type(error).__name__}: {error}", *(
+            [f"the daemon ended with {ended}: {run.daemon.log()[-1500:]}"] if ended is not None else [])]
     finally:
         if keep:
             run.daemon.stop()
