@@ -30,7 +30,8 @@ extension API {
                 case .success(.conflict(let position)):
                     answer(
                         Problem(
-                            409, "conflict", "this id was asked for before, for something else, at position \(position)",
+                            409, "conflict",
+                            "this id was asked for before, for something else, at position \(position)",
                             id: order.request.id.text, field: "id", position: position
                         ).response)
                 case .success(.decided(let decision, let expiresAt, let position, let highWater)):
@@ -114,7 +115,8 @@ extension API {
         }
     }
 
-    /// Of the tightest limit: `X-RateLimit-*`, the `RateLimit` field of the IETF's draft, and for 429 when to come again.
+    /// Of the tightest limit: `X-RateLimit-*`, the `RateLimit` field of the IETF's draft, and for 429 when to come
+    /// again.
     private static func rateLimitHeaders(
         _ decision: AuthorizationDecision, now: Timestamp
     ) -> [(String, String)] {
@@ -161,8 +163,10 @@ extension API {
                 case .failure(let error): answer(API.problem(of: error).response)
                 case .success(.unknown):
                     answer(
-                        Problem(404, "unknown_authorization", "no authorization \(hold.id) is running", id: hold.id.text)
-                            .response)
+                        Problem(
+                            404, "unknown_authorization", "no authorization \(hold.id) is running",
+                            id: hold.id.text
+                        ).response)
                 case .success(.released(let position, let highWater)):
                     answer(
                         Answers.json(position: highWater) { writer in

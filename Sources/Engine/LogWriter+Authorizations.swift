@@ -2,8 +2,8 @@ internal import Billing
 internal import EventLog
 internal import Records
 
-/// Authorizations, on the writer's thread: decided against the book that every earlier grant of the group is in already,
-/// so that two requests never get the same credit.
+/// Authorizations, on the writer's thread: decided against the book that every earlier grant of the group is in
+/// already, so that two requests never get the same credit.
 extension LogWriter {
     func decide(_ order: AuthorizationOrder, completion: @escaping AuthorizationCompletion) {
         let request = order.request

@@ -108,8 +108,8 @@ public final class LogWriter: @unchecked Sendable {
         try enqueue(.closeWindows(completion), bytes: 0)
     }
 
-    /// Decides whether a call may run. With a hold, grant and denial are events, and `completion` is called once they are
-    /// durable; without, it is a look that writes nothing.
+    /// Decides whether a call may run. With a hold, grant and denial are events, and `completion` is called once they
+    /// are durable; without, it is a look that writes nothing.
     public func authorize(
         _ order: AuthorizationOrder, completion: @escaping AuthorizationCompletion
     ) throws(SubmitError) {

@@ -1,4 +1,5 @@
 import Billing
+import EventLog
 import Platform
 import Records
 import Testing
@@ -71,7 +72,9 @@ struct AuthorizationTests {
             #expect(
                 await AuthorizationTests.ask(rig, AuthorizationTests.order("b", credits: 7))
                     == "denied credits_exhausted 3")
-            #expect(await AuthorizationTests.ask(rig, AuthorizationTests.order("c", credits: 3, holds: false)) == "granted")
+            #expect(
+                await AuthorizationTests.ask(rig, AuthorizationTests.order("c", credits: 3, holds: false))
+                    == "granted")
             #expect(
                 await AuthorizationTests.ask(rig, AuthorizationTests.order("c", credits: 4, holds: false))
                     == "denied credits_exhausted")

@@ -5,7 +5,6 @@
 Money is an int of nano-dollars (n$), times are ints of microseconds since 1970, rates are fractions. No floating point.
 Nothing here is taken from the Swift sources; README.md lists what was decided where the contract leaves a choice.
 """
-
 import bisect
 import datetime
 import json
