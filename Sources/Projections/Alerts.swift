@@ -117,6 +117,9 @@ public struct Alerts: Projection {
             days.add(OwnerDays.Sums(charged: -movement.amount.nanos), to: movement.owner, at: places)
         }
         if watched.isEmpty { return }
+        // A call is charged to its own org or user.
+        let isWatched = call.org.map { watched[.org($0)] != nil } ?? false
+        guard isWatched || call.user.map({ watched[.user($0)] != nil }) ?? false else { return }
         var touched: [Owner: Touched] = [:]
         if isCall { Alerts.touch(call, &touched) }
         for movement in outcome.movements { touched[movement.owner, default: Touched()].money = true }

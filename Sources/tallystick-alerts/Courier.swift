@@ -5,6 +5,8 @@ import Platform
 struct Courier {
     /// Firings known and not yet done; past it the daemon is not asked for more.
     static let outstandingMax = 1000
+    /// Firings after the first one that is not done: the state lists them. Past it that one is waited for.
+    static let seenMax = 100_000
 
     /// The firings of one alert that wait, and how the first of them fares.
     private struct Lane {
@@ -97,7 +99,7 @@ struct Courier {
     private mutating func fetch() throws(Feed.Fault) {
         while true {
             let room = Courier.outstandingMax - lanes.values.reduce(0) { $0 + $1.firings.count }
-            if room <= 0 { return }
+            if room <= 0 || seen.count >= Courier.seenMax { return }
             let page = try feed.firings(
                 after: seen.last?.number ?? delivered.through, limit: min(room, Feed.pageMax))
             for firing in page {

@@ -639,7 +639,7 @@ class Oracle:
     def on_lago_batch_delivered(self, position, t, event, data):
         pass
 
-    on_lago_batch_failed = on_lago_batch_delivered
+    on_lago_batch_failed = on_alert_defined = on_lago_batch_delivered
 
     def on_alert_defined(self, position, t, event, data):
         """Moves nothing."""
