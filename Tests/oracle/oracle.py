@@ -641,9 +641,6 @@ class Oracle:
 
     on_lago_batch_failed = on_alert_defined = on_lago_batch_delivered
 
-    def on_alert_defined(self, position, t, event, data):
-        """Moves nothing."""
-
     # Answers
 
     def available(self, owner, now):
