@@ -14,20 +14,20 @@ public struct Alerts: Projection {
 
     /// Balances, charges and plans come from a book of its own.
     static let book = BookRows.Tables(firstTag: 1)
-    private static let corrections = Corrections.table(tag: 20)
-    private static let days = OwnerDays.table(tag: 21)
+    private static let corrections = Corrections.table(tag: 30)
+    private static let days = OwnerDays.table(tag: 31)
     static let definitions = Table(
-        "alerts", tag: 22, kind: .rows, keys: [.text("alert")],
+        "alerts", tag: 32, kind: .rows, keys: [.text("alert")],
         values: [
             .integer("owner_kind"), .name("owner"), .integer("condition"), .integer("threshold"), .integer("per"),
             .integer("enabled"), .integer("position"), .integer("fired"), .integer("latest_day"),
         ])
     static let windows = Table(
-        "alert_windows", tag: 23, kind: .rows,
+        "alert_windows", tag: 33, kind: .rows,
         keys: [.text("alert"), .integer("per"), .integer("start_day"), .integer("end_day")],
         values: [.integer("position")])
     static let firings = Table(
-        "firings", tag: 24, kind: .appended, keys: [.integer("number")],
+        "firings", tag: 34, kind: .appended, keys: [.integer("number")],
         values: [
             .text("alert"), .integer("owner_kind"), .name("owner"), .integer("kind"), .integer("position"),
             .integer("at"), .integer("condition"), .integer("threshold"), .integer("per"), .integer("start_day"),

@@ -330,6 +330,13 @@ import Testing
         #expect(found == ["6 a fired 1/10 11-01", "6 b fired 4", "6 c fired 1 ever", "7 u fired 1 ever"])
     }
 
+    @Test func `tables of a read model have a tag each`() {
+        for type in ReadModels.all {
+            let tags = type.tables.map(\.tag)
+            #expect(Set(tags).count == tags.count, "\(type.name): \(tags.sorted())")
+        }
+    }
+
     @Test func `an alert's state is asked for now, its windows with it`() async throws {
         let source = ArraySource()
         let steps = [

@@ -641,6 +641,9 @@ class Oracle:
 
     on_lago_batch_failed = on_lago_batch_delivered
 
+    def on_alert_defined(self, position, t, event, data):
+        """Moves nothing."""
+
     # Answers
 
     def available(self, owner, now):
