@@ -264,4 +264,51 @@ import Testing
         #expect(script.perform("held org:acme") == "7")
         #expect(script.book.ledger.takeChanges().endedHolds.map(\.id.text) == ["a"])
     }
+
+    @Test(arguments: 1...8 as ClosedRange<UInt64>)
+    func `a thousand requests for the last credits never hold more than there is`(seed: UInt64) {
+        var random = Seeded(seed)
+        var script = Script.run(
+            """
+            plan p overage=block
+            assign org:acme p
+            grant g org:acme 100
+            alloc acme u1 cap 9 never
+            alloc acme u2 carve_out 20 never
+            alloc acme u3 cap 0 never
+            prices rule any=1
+            """)
+        var running: [(id: String, user: String)] = []
+        for number in 0..<1000 {
+            let user = ["user=u1", "user=u2", "user=u3", "user=u4", ""].randomElement(using: &random) ?? ""
+            let credits = Int.random(in: 1...40, using: &random)
+            switch Int.random(in: 0..<10, using: &random) {
+            case 0 where !running.isEmpty:
+                let place = Int.random(in: 0..<running.count, using: &random)
+                _ = script.perform("release \(running.remove(at: place).id) org:acme")
+            case 1 where number > 500 && !running.isEmpty:
+                let place = Int.random(in: 0..<running.count, using: &random)
+                // Costs less than the smallest hold.
+                let hold = running.remove(at: place)
+                _ = script.perform("call org=acme \(hold.user) in=900 auth=\(hold.id)")
+            default:
+                let verdict = script.perform("hold h\(number) org=acme \(user) credits=\(credits)")
+                if verdict.hasPrefix("holds") { running.append(("h\(number)", user)) }
+            }
+            let ledger = script.book.ledger
+            guard let pool = ledger.account(.org(Script.name("acme"))) else { preconditionFailure() }
+            #expect(pool.held <= pool.left - pool.overage)
+            var heldByUser: [String: Money] = [:]
+            for hold in ledger.state.holds { heldByUser[hold.user?.text ?? "", default: .zero] += hold.first }
+            #expect(heldByUser["u1"] ?? .zero <= Script.money("9"))
+            #expect(heldByUser["u3"] ?? .zero == .zero)
+            // What u2 has carved out and did not draw is left to him.
+            let status = ledger.summary(of: .org(Script.name("acme")), at: script.time)?.allocations
+                .first { $0.allocation.user.text == "u2" }
+            let others = heldByUser.filter { $0.key != "u2" }.values.reduce(Money.zero, +)
+            let kept = min(status?.remaining ?? .zero, Script.money("20"))
+            #expect(others <= max(.zero, pool.left - pool.overage - kept))
+        }
+        #expect(!running.isEmpty)
+    }
 }

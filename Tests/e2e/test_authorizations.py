@@ -18,11 +18,15 @@ class Authorizations(DaemonCase):
     def setUpClass(cls):
         super().setUpClass()
         answer = cls.daemon.post("/v1/events", [
-            event("auth org", "plan.assigned", org="org_a", plan="professional", time=PAST),
+            event("plan blocks", "plan.defined", plan="blocks", time=PAST, markup="0.6",
+                  calls=[{"limit": 10000, "per": "month", "enforce": "hard"}], overage={"policy": "block"}),
+            event("plan few", "plan.defined", plan="few", time=PAST,
+                  calls=[{"limit": 3, "per": "month", "enforce": "hard"}]),
+            event("auth org", "plan.assigned", org="org_a", plan="blocks", time=PAST),
             event("auth lot", "credits.granted", org="org_a", credits="10", category="paid", time=PAST),
-            event("auth trial", "plan.assigned", org="org_t", plan="trial", time=PAST),
+            event("auth few", "plan.assigned", org="org_t", plan="few", time=PAST),
         ])
-        assert answer.json["accepted"] == 3, answer
+        assert answer.json["accepted"] == 5, answer
 
     def test_the_life_of_a_hold(self):
         # 1,500 tokens at 0.015 a thousand, 60 % markup: 0.036 credits.
@@ -53,8 +57,12 @@ class Authorizations(DaemonCase):
         self.assertIn('"too much"', denials.body.decode())
 
     def test_calls_that_are_short(self):
-        today = [call(f"trial {n}", org="org_t", model="local/none") for n in range(100)]
-        self.assertEqual(self.daemon.post("/v1/events", today).json["accepted"], 100)
+        # Two calls and a running one: no call is left for a fourth. No time: they happen when they are received.
+        today = [{**call(f"few {n}", org="org_t", model="local/none"), "time": None} for n in range(2)]
+        for one in today:
+            del one["time"]
+        self.assertEqual(self.daemon.post("/v1/events", today).json["accepted"], 2)
+        self.assertEqual(self.ask("the third", org="org_t", credits=0).status, 200)
         answer = self.ask("one more", org="org_t", credits=0)
         self.assertEqual((answer.status, answer.json["code"]), (429, "calls_exhausted"), answer)
         self.assertEqual(answer.headers["x-ratelimit-remaining"], "0")
