@@ -78,22 +78,22 @@ public final class API: Sendable {
     }
 
     /// A refusal in the dialect of the path.
-    struct Refusal: Error {
+    struct Refused: Error {
         var response: Response
     }
 
-    private func resolve(_ head: RequestHead) -> Result<Resolved, Refusal> {
+    private func resolve(_ head: RequestHead) -> Result<Resolved, Refused> {
         let route: Route
         let parameters: [String]
         switch Route.match(head.method, head.pathSegments) {
         case .none:
             return .failure(
-                Refusal(
+                Refused(
                     response: Problem(404, "unknown_path", "there is nothing at this path; see /openapi.json")
                         .response))
         case .methodNotAllowed(let allow):
             return .failure(
-                Refusal(
+                Refused(
                     response: Problem(
                         405, "method_not_allowed", "this path takes \(allow)", headers: [("Allow", allow)]
                     ).response))
@@ -114,14 +114,14 @@ public final class API: Sendable {
                         + "expired or revoked",
                     headers: [("WWW-Authenticate", "Bearer realm=\"tallystick\"")]
                 ).response
-            return .failure(Refusal(response: response))
+            return .failure(Refused(response: response))
         }
         guard key.allows(scope) else {
             let response =
                 route.isLagoDialect
                 ? lagoError(403)
                 : Problem(403, "scope_missing", "the key \(key.name) lacks the scope \(scope.rawValue)").response
-            return .failure(Refusal(response: response))
+            return .failure(Refused(response: response))
         }
         return .success(Resolved(route: route, parameters: parameters, key: key))
     }
@@ -154,6 +154,9 @@ public final class API: Sendable {
         switch resolved.route.name {
         case .postEvents: postEvents(request, key: key, answer: answer)
         case .postLiteLLM: postLiteLLM(request, key: key, answer: answer)
+        case .postAuthorization: postAuthorization(request, key: key, answer: answer)
+        case .deleteAuthorization:
+            deleteAuthorization(resolved.parameters[0], request, key: key, answer: answer)
         case .postLagoEvent: postLago(request, batch: false, key: key, answer: answer)
         case .postLagoBatch: postLago(request, batch: true, key: key, answer: answer)
         case .closeLagoWindows: closeLagoWindows(key: key, answer: answer)

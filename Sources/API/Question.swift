@@ -13,6 +13,7 @@ extension API {
         case .listEvents: return try await listEvents(query)
         case .getEvent: return try await getEvent(parameters[0], query)
         case .listParked: return try await listParked(query)
+        case .listDenials: return try await listDenials(try query.org(parameters[0]), query)
         case .getLagoEvent: return try await getLagoEvent(parameters[0], query)
         case .getOrg: return try await getOrg(try query.org(parameters[0]), query)
         case .getOrgCredits: return try await getCredits(.org(try query.org(parameters[0])), query)
@@ -33,8 +34,8 @@ extension API {
         case .getLagoBatchEvents: return try await getLagoBatchEvents(parameters[0], query)
         case .postLagoDelivery: return try await postLagoDelivery(parameters[0], request, query)
         case .projections: return try await projections(query)
-        case .postEvents, .postLiteLLM, .postLagoEvent, .postLagoBatch, .closeLagoWindows, .healthz, .readyz,
-            .metrics, .openapi:
+        case .postAuthorization, .deleteAuthorization, .postEvents, .postLiteLLM, .postLagoEvent, .postLagoBatch,
+            .closeLagoWindows, .healthz, .readyz, .metrics, .openapi:
             preconditionFailure("\(resolved.route.path) is not a question")
         }
     }

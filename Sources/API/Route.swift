@@ -3,6 +3,7 @@ public import HTTP
 /// One row of the route table: everything that may be asked of the daemon.
 public struct Route: Sendable {
     public enum Name: String, CaseIterable, Sendable {
+        case postAuthorization, deleteAuthorization, listDenials
         case postEvents, listEvents, getEvent, postLiteLLM, listParked
         case postLagoEvent, postLagoBatch, getLagoEvent
         case getOrg, getOrgCredits, getUserCredits, getOrgUserCredits, getOrgCalls, getUserCalls
@@ -37,6 +38,9 @@ public struct Route: Sendable {
         Route(.post, "/api/v1/events", .ingest, .postLagoEvent),
         Route(.post, "/api/v1/events/batch", .ingest, .postLagoBatch),
         Route(.get, "/api/v1/events/{transaction_id}", .ingest, .getLagoEvent),
+        Route(.post, "/v1/authorizations", .ingest, .postAuthorization),
+        Route(.delete, "/v1/authorizations/{id}", .ingest, .deleteAuthorization),
+        Route(.get, "/v1/orgs/{org}/denials", .read, .listDenials),
         Route(.get, "/v1/orgs/{org}", .read, .getOrg),
         Route(.get, "/v1/orgs/{org}/credits", .read, .getOrgCredits),
         Route(.get, "/v1/users/{user}/credits", .read, .getUserCredits),

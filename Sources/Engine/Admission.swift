@@ -149,6 +149,14 @@ struct Admission {
             let id = Name(checked: "expired/" + SHA256.hash(Array(ending.lot.text.utf8)).hex)
             events.append(Event(source: Admission.source, id: id, time: end, fact: .creditsExpired(ending)))
         }
+        for hold in book.ledger.holdsEnding(through: now) {
+            let ended = AuthorizationEnded(
+                id: hold.key.id, org: hold.org, user: hold.user, credits: hold.amount)
+            events.append(
+                Event(
+                    source: Admission.source, id: Admission.id(of: hold.key, "expired"), time: hold.expiresAt,
+                    fact: .authorizationExpired(ended)))
+        }
         if closingWindows && lagoOpen != nil {
             let through = windowStart(containing: now, seconds: lagoWindowSeconds)
             events.append(
@@ -159,6 +167,17 @@ struct Admission {
                     fact: .lagoWindowClosed(LagoWindowClosed(windowSeconds: lagoWindowSeconds, through: through))))
         }
         return events
+    }
+
+    /// The id of an authorization's event: by hash, since the names in it may each be as long as an id can be.
+    static func id(of key: HoldKey, _ what: String) -> Name {
+        let kind =
+            switch key.owner {
+            case .org: "org"
+            case .user: "user"
+            }
+        let text = kind + "\0" + key.owner.name.text + "\0" + key.id.text
+        return Name(checked: "authorization/\(what)/" + SHA256.hash(Array(text.utf8)).hex)
     }
 
     /// Whether the window in which something waits has ended and was not closed since.

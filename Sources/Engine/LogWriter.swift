@@ -1,4 +1,4 @@
-internal import Billing
+public import Billing
 public import EventLog
 internal import Hashing
 public import Platform
@@ -19,6 +19,8 @@ public final class LogWriter: @unchecked Sendable {
         case append(Submission, Completion)
         /// Close every Lago window that has ended; answers the high water after it.
         case closeWindows(@Sendable (Result<UInt64, SubmitError>) -> Void)
+        case authorize(AuthorizationOrder, AuthorizationCompletion)
+        case release(HoldKey, by: Name?, ReleaseCompletion)
     }
 
     private struct Mailbox {
@@ -27,27 +29,33 @@ public final class LogWriter: @unchecked Sendable {
         var stopping = false
     }
 
-    private let log: EventLog
+    let log: EventLog
     private let index: KeyIndex
-    private let limits: WriterLimits
+    let limits: WriterLimits
     private let clock: @Sendable () -> Int64
-    private let onFatal: @Sendable (String) -> Never
+    let onFatal: @Sendable (String) -> Never
     private let mailbox = Condition(Mailbox())
     private let shared = Lock(WriterStatistics())
-    private var admission: Admission
-    private var group = Group()
+    var admission: Admission
+    var group = Group()
     private var lastRecordedAt: Int64
     /// When the log was last found full, on the steady clock; nil while there is room.
-    private var fullSince: UInt64?
+    private(set) var fullSince: UInt64?
     private var thread: Thread?
 
+    /// Somebody who is answered once the group is durable, with the high water, or told that it was not stored.
+    struct Waiting {
+        var verdicts: [Verdict] = []
+        var answer: (Result<UInt64, SubmitError>) -> Void
+    }
+
     /// The group being built: what goes into the next frame.
-    private struct Group {
+    struct Group {
         var arena: [UInt8] = []
         var ends: [Int] = []
         var hashes: [Digest] = []
         var keys: [KeyIndex.Entry] = []
-        var waiting: [(Completion, [Verdict])] = []
+        var waiting: [Waiting] = []
 
         mutating func clear() {
             arena.removeAll(keepingCapacity: true)
@@ -98,6 +106,21 @@ public final class LogWriter: @unchecked Sendable {
         completion: @escaping @Sendable (Result<UInt64, SubmitError>) -> Void
     ) throws(SubmitError) {
         try enqueue(.closeWindows(completion), bytes: 0)
+    }
+
+    /// Decides whether a call may run. With a hold, grant and denial are events, and `completion` is called once they
+    /// are durable; without, it is a look that writes nothing.
+    public func authorize(
+        _ order: AuthorizationOrder, completion: @escaping AuthorizationCompletion
+    ) throws(SubmitError) {
+        try enqueue(.authorize(order, completion), bytes: AuthorizationOrder.pendingBytes)
+    }
+
+    /// Ends a running hold. `poster`: the name of the key that asks.
+    public func release(
+        _ key: HoldKey, by poster: Name?, completion: @escaping ReleaseCompletion
+    ) throws(SubmitError) {
+        try enqueue(.release(key, by: poster, completion), bytes: AuthorizationOrder.pendingBytes)
     }
 
     public var statistics: WriterStatistics {
@@ -162,7 +185,10 @@ public final class LogWriter: @unchecked Sendable {
                 return
             }
             let verdicts = admit(submission)
-            group.waiting.append((completion, verdicts))
+            group.waiting.append(
+                Waiting(verdicts: verdicts) { result in
+                    completion(result.map { Receipt(verdicts: verdicts, highWater: $0) })
+                })
             if group.ends.count >= limits.groupRecordsMax || group.arena.count >= limits.groupBytesMax {
                 commitGroup()
             }
@@ -174,10 +200,14 @@ public final class LogWriter: @unchecked Sendable {
             }
             appendDue(closingWindows: true)
             completion(.success(log.highWater))
+        case .authorize(let order, let completion):
+            decide(order, completion: completion)
+        case .release(let key, let poster, let completion):
+            end(key, by: poster, completion: completion)
         }
     }
 
-    private func admit(_ submission: Submission) -> [Verdict] {
+    func admit(_ submission: Submission) -> [Verdict] {
         var verdicts: [Verdict] = []
         verdicts.reserveCapacity(submission.count)
         let recordedAt = recordingTime()
@@ -229,7 +259,7 @@ public final class LogWriter: @unchecked Sendable {
     }
 
     /// The durable record with a key: what a correction names.
-    private func position(source: Name, id: Name) throws -> UInt64? {
+    func position(source: Name, id: Name) throws -> UInt64? {
         for entry in try index.entries(for: RecordCodec.keyHash(source: source, id: id)) {
             let event = try log.withRecord(at: entry.position) { try RecordCodec.decode($0).event }
             if let event, event.source == source, event.id == id { return entry.position }
@@ -238,7 +268,7 @@ public final class LogWriter: @unchecked Sendable {
     }
 
     /// A record of the log or of the group being built.
-    private func record(at position: UInt64) throws -> Record? {
+    func record(at position: UInt64) throws -> Record? {
         if let record = try log.withRecord(at: position, { try RecordCodec.decode($0) }) { return record }
         guard position > log.highWater, position <= log.highWater + UInt64(group.ends.count) else { return nil }
         let index = Int(position - log.highWater) - 1
@@ -269,11 +299,9 @@ public final class LogWriter: @unchecked Sendable {
         }
         let highWater = log.highWater
         shared.withLock { statistics in
-            for (_, verdicts) in group.waiting { statistics.count(verdicts) }
+            for waiting in group.waiting { statistics.count(waiting.verdicts) }
         }
-        for (completion, verdicts) in group.waiting {
-            completion(.success(Receipt(verdicts: verdicts, highWater: highWater)))
-        }
+        for waiting in group.waiting { waiting.answer(.success(highWater)) }
     }
 
     private func abandonGroup() {
@@ -283,7 +311,7 @@ public final class LogWriter: @unchecked Sendable {
             $0.isFull = true
         }
         restoreAdmission()
-        for (completion, _) in group.waiting { completion(.failure(.full)) }
+        for waiting in group.waiting { waiting.answer(.failure(.full)) }
     }
 
     private func restoreAdmission() {
@@ -294,7 +322,7 @@ public final class LogWriter: @unchecked Sendable {
         }
     }
 
-    private func roomIsBack() -> Bool {
+    func roomIsBack() -> Bool {
         guard let since = fullSince else { return true }
         guard SteadyClock.nanoseconds() - since >= UInt64(limits.fullRetryMilliseconds) * 1_000_000 else {
             return false
@@ -328,7 +356,7 @@ public final class LogWriter: @unchecked Sendable {
     }
 
     /// Now, never going back: positions and recording times have the same order.
-    private func recordingTime() -> Timestamp {
+    func recordingTime() -> Timestamp {
         lastRecordedAt = max(lastRecordedAt, clock())
         return Timestamp(microseconds: lastRecordedAt)
     }

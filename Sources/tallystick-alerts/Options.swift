@@ -43,15 +43,15 @@ struct Options {
         where HEX is HMAC-SHA-256, under the secret, of the digits of SECONDS, a full stop and the body. Compare it in
         constant time and refuse an old SECONDS.
 
-        A firing that was answered 2xx is never posted again: FILE says so before the next one goes out. (When the program
-        is killed between the answer and that write, the try is repeated: X-Tallystick-Firing tells.) Firings of one
-        alert go out in their order, each when the one before is done.
+        A firing that was answered 2xx is never posted again: FILE says so before the next one goes out. (When the
+        program is killed between the answer and that write, the try is repeated: X-Tallystick-Firing tells.) Firings
+        of one alert go out in their order, each when the one before is done.
 
-        No answer, 5xx, 408 and 429: tried again for ever, after 1 s, 2 s, 4 s ... at most 5 minutes, each wait shortened by
-        up to a half at random; Retry-After in seconds is honoured up to 5 minutes. Any other answer (3xx, 4xx) says that
-        the address or the secret is wrong: tried again after 1 min, 2 min, 4 min ... at most 1 hour, and after
-        \(Backoff.refusalsMax) of them in a row the firing is skipped with an error line, so that it does not block the
-        rest.
+        No answer, 5xx, 408 and 429: tried again for ever, after 1 s, 2 s, 4 s ... at most 5 minutes, each wait
+        shortened by up to a half at random; Retry-After in seconds is honoured up to 5 minutes. Any other answer
+        (3xx, 4xx) says that the address or the secret is wrong: tried again after 1 min, 2 min, 4 min ... at most
+        1 hour, and after \(Backoff.refusalsMax) of them in a row the firing is skipped with an error line, so that it
+        does not block the rest.
 
         """
 

@@ -19,15 +19,19 @@ import Testing
         var random = RandomEvents(seed: seed)
         var book = Book()
         var records: [Record] = []
+        var history = CallHistory()
         while records.count < count {
             let position = UInt64(records.count + 1)
             let number = records.count
             // Mostly forward, some late by up to three weeks.
             var time = start.adding(seconds: Int64(number) * 5000)
             if random.chance(20) { time = time.adding(seconds: -random.number(0...1_800_000)) }
-            let fact = number < setup.count ? setup[number] : fact(&random)
-            let event = Event(source: "test", id: Name(checked: "e\(number)"), time: time, fact: fact)
-            guard (try? book.take(event, position: position, at: time)) != nil else { continue }
+            let fact = number < setup.count ? setup[number] : fact(&random, history)
+            let stated = Event(source: "test", id: Name(checked: "e\(number)"), time: time, fact: fact)
+            guard let event = try? history.resolved(stated),
+                let outcome = try? book.take(event, position: position, at: time)
+            else { continue }
+            history.note(event, outcome: outcome, position: position, at: time)
             records.append(Record(position: position, recordedAt: time, door: .native, key: nil, event: event))
         }
         return records
@@ -37,24 +41,34 @@ import Testing
         .pricesPublished(PriceList(unit: .credits, rules: [PriceRule(anyToken: .one)])),
         .planDefined(
             Plan(
-                name: "p", calls: [.init(limit: 5, per: .day, enforce: .hard), .init(limit: 40, per: .month, enforce: .soft)],
+                name: "p",
+                calls: [.init(limit: 5, per: .day, enforce: .hard), .init(limit: 40, per: .month, enforce: .soft)],
                 markup: .zero, overage: .allow)),
         .planDefined(
             Plan(
-                name: "q", calls: [.init(limit: 12, per: .month, enforce: .soft), .init(limit: 90, per: .ever, enforce: .hard)],
+                name: "q",
+                calls: [.init(limit: 12, per: .month, enforce: .soft), .init(limit: 90, per: .ever, enforce: .hard)],
                 markup: .zero, byokCountsCalls: false, overage: .invoice)),
     ]
 
-    private static func fact(_ random: inout RandomEvents) -> Fact {
+    private static func call(_ random: inout RandomEvents) -> Call {
+        Call(
+            org: random.chance(70) ? random.pick(orgs) : nil, user: random.pick(users), provider: "p", model: "m",
+            operation: .chat, keySource: random.chance(20) ? .byok : .platform,
+            status: random.chance(10) ? .failure : .success,
+            usage: random.chance(90) ? Usage(inputTokens: random.number(0...3000)) : nil)
+    }
+
+    private static func fact(_ random: inout RandomEvents, _ history: CallHistory) -> Fact {
         let owner: Owner = random.chance() ? .org(random.pick(orgs)) : .user(random.pick(users))
         let credits = Money(nanos: random.number(1...30) * 500_000)
         switch random.number(0...99) {
+        case 0...9 where !history.keys.isEmpty:
+            let (source, id) = random.pick(history.keys)
+            if random.chance() { return .callVoided(CallVoided(source: source, id: id, reason: "r")) }
+            return .callAmended(CallAmended(source: source, id: id, reason: "r", call: call(&random)))
         case 0...64:
-            let call = Call(
-                org: random.chance(70) ? random.pick(orgs) : nil, user: random.pick(users), provider: "p", model: "m",
-                operation: .chat, keySource: random.chance(20) ? .byok : .platform,
-                status: random.chance(10) ? .failure : .success,
-                usage: random.chance(90) ? Usage(inputTokens: random.number(0...3000)) : nil)
+            let call = call(&random)
             return random.chance(85) ? .call(call) : .usage(call)
         case 65...76:
             return .creditsGranted(Grant(owner: owner, credits: credits, category: .paid))
@@ -94,7 +108,16 @@ import Testing
         }
         var book = Book()
         var charges: [Charge] = []
-        var calls: [(call: Call, day: Day)] = []
+        var calls: [(call: Call, day: Day)] { versions.values.filter(\.isCounted).map { ($0.call, $0.time.day) } }
+        /// Calls and usage as they stand, by id.
+        var versions: [Name: Version] = [:]
+
+        struct Version {
+            var call: Call
+            var time: Timestamp
+            var isCall: Bool
+            var isCounted: Bool { isCall && (call.status == .success || call.hasUsage) }
+        }
         var alerts: [Name: Alert] = [:]
         /// Alert and window, those that have fired.
         var fired: Set<String> = []
@@ -102,21 +125,34 @@ import Testing
         var firings: [String] = []
 
         mutating func take(_ record: Record) throws {
-            let time = record.occurredAt
-            let outcome = book.apply(record.event, position: record.position, at: time)
+            var time = record.occurredAt
+            if let call = record.event.fact.corrects?.id, let version = versions[call] { time = version.time }
+            let outcome = book.apply(record.event, position: record.position, at: record.occurredAt)
             var money: Set<Owner> = []
             var called: Set<Owner> = []
             for movement in outcome.movements {
                 money.insert(movement.owner)
-                if movement.kind == .charge {
+                if movement.kind == .charge || movement.kind == .refund {
                     charges.append(Charge(owner: movement.owner, day: time.day, nanos: -movement.amount.nanos))
                 }
             }
+            func count(_ version: Version?) {
+                guard let version, version.isCounted else { return }
+                if let org = version.call.org { called.insert(.org(org)) }
+                if let user = version.call.user { called.insert(.user(user)) }
+            }
             switch record.event.fact {
-            case .call(let call) where call.status == .success || call.hasUsage:
-                calls.append((call, time.day))
-                if let org = call.org { called.insert(.org(org)) }
-                if let user = call.user { called.insert(.user(user)) }
+            case .call(let call):
+                versions[record.event.id] = Version(call: call, time: time, isCall: true)
+                count(versions[record.event.id])
+            case .usage(let call):
+                versions[record.event.id] = Version(call: call, time: time, isCall: false)
+            case .callVoided(let fact):
+                count(versions.removeValue(forKey: fact.id))
+            case .callAmended(let fact):
+                count(versions[fact.id])
+                versions[fact.id]?.call = fact.call
+                count(versions[fact.id])
             case .planAssigned(let assignment): called.insert(assignment.owner)
             case .planDefined(let plan):
                 for owner in AlertModelTests.orgs.map(Owner.org) + AlertModelTests.users.map(Owner.user)

@@ -84,7 +84,15 @@ import Testing
     /// What the records after the start say, folded at once, and again with a restart after each record.
     private func firings(_ steps: [Step]) async throws -> [String] {
         let source = ArraySource()
-        for step in Self.start + steps { source.append(step.fact, at: step.time) }
+        var history = CallHistory()
+        var book = Book()
+        for (index, step) in (Self.start + steps).enumerated() {
+            let stated = Event(source: "test", id: Name(checked: "id-\(index + 1)"), time: step.time, fact: step.fact)
+            let event = try history.resolved(stated)
+            let outcome = try book.take(event, position: UInt64(index + 1), at: step.time)
+            history.note(event, outcome: outcome, position: UInt64(index + 1), at: step.time)
+            source.append(event.fact, at: step.time)
+        }
         let folder = TemporaryFolder()
         let models = ReadModels(folder: folder.path, source: source, projections: [Alerts.self], runners: 1)
         try await models.start()
@@ -257,7 +265,7 @@ import Testing
             ])
     }
 
-    @Test func `the same definition again changes nothing, another starts afresh, the last word ends it`() async throws {
+    @Test func `the same definition again changes nothing, another starts afresh, an end is the end`() async throws {
         let below: Alert.Condition = .balanceBelow(Self.money(10))
         let found = try await firings([
             Self.credits("11-01T00:00:00Z", 5), Self.alert("11-01T00:00:00Z", below),
@@ -272,6 +280,34 @@ import Testing
             Self.alert("11-09T00:00:00Z", .balanceBelow(Self.money(4)), owner: .user("u")),
         ])
         #expect(found == ["2 a fired 5", "4 a fired 5", "6 a fired 3", "10 a fired 3", "13 a fired 1"])
+    }
+
+    private static func id(_ step: Int) -> Name { Name(checked: "id-\(start.count + step)") }
+
+    private static func void(_ time: String, _ step: Int) -> Step {
+        Step(time, .callVoided(CallVoided(source: "test", id: id(step), reason: "r")))
+    }
+
+    private static func amend(_ time: String, _ step: Int, _ credits: Int64) -> Step {
+        let call = Call(
+            org: "o", provider: "p", model: "m", operation: .chat, status: .success,
+            usage: Usage(inputTokens: credits * 1000))
+        return Step(time, .callAmended(CallAmended(source: "test", id: id(step), reason: "r", call: call)))
+    }
+
+    @Test func `a call that is voided or amended counts in the window of its own time`() async throws {
+        let found = try await firings([
+            Self.alert("11-01T00:00:00Z", .spend(Self.money(3), per: .day), name: "s"),
+            Self.alert("11-01T00:00:00Z", .callsPercent(20), name: "t"),
+            Self.call("11-01T01:00:00Z", 1), Self.call("11-01T02:00:00Z", 2), Self.call("11-02T01:00:00Z", 2),
+            Self.void("12-05T00:00:00Z", 4), Self.void("12-05T00:00:00Z", 5), Self.amend("12-05T00:00:00Z", 3, 4),
+            Self.call("11-01T02:00:00Z", 1),
+        ])
+        #expect(
+            found == [
+                "4 s fired 3 11-01", "4 t fired 2/10 11-01", "6 s recovered 1 11-01", "7 t recovered 1/10 11-01",
+                "8 s fired 4 11-01", "9 t fired 2/10 11-01",
+            ])
     }
 
     @Test func `windows of a definition that was replaced are forgotten`() async throws {

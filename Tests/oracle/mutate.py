@@ -64,7 +64,7 @@ def compared(binaries, options):
     """(exit code, output) of a comparison that ends with the first difference."""
     done = subprocess.run(
         [sys.executable, os.path.join(HERE, "run.py"), "--bin", binaries, "--seeds", options.seeds, "--events",
-         str(options.events), "--first", "--lines", "1"], capture_output=True, text=True)
+         str(options.events), "--corrections", "--first", "--lines", "1"], capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
 
 

@@ -5,7 +5,6 @@
 Money is an int of nano-dollars (n$), times are ints of microseconds since 1970, rates are fractions. No floating point.
 Nothing here is taken from the Swift sources; README.md lists what was decided where the contract leaves a choice.
 """
-
 import bisect
 import datetime
 import json
@@ -445,7 +444,8 @@ class Oracle:
         if lot.left and lot.left == amount:
             account.open.remove(lot)
         lot.left -= amount
-        lot.closed = lot.closed or how
+        # A void by hand stands above an end.
+        lot.closed = lot.closed if lot.closed == "voided" else how
         self.moved(account, {"expired": "expiry", "voided": "void"}[how], before)
 
     def on_credits_expired(self, position, t, event, data):
