@@ -232,6 +232,19 @@ import Testing
             """)
     }
 
+    @Test func `what a policy adds stays within the user's allocation`() {
+        Script.run(
+            """
+            plan some overage=allow limit=10
+            assign org:acme some
+            grant g org:acme 5
+            alloc acme ann cap 8 never
+            ask a org=acme user=ann credits=8 => holds 8 of 8
+            ask a org=acme user=ann credits=8.1 => allocation_exhausted org:acme 8.1 of 8
+            ask a org=acme user=bob credits=15 => holds 15 of 15
+            """)
+    }
+
     @Test func `lots that take no part now are not to be held`() {
         Script.run(
             """

@@ -5,6 +5,9 @@ import TestEvents
 import Testing
 
 @Suite struct CodecTests {
+    /// Tags of the kinds that `RandomEvents` makes, in its order. 16...19 are kept for authorizations.
+    private static let tags: [UInt8] = Array(1...20)
+
     @Test(arguments: 0..<RandomEvents.kinds)
     func `an event of any kind comes back as it went in`(kind: Int) throws {
         var random = RandomEvents(seed: UInt64(kind))
@@ -16,7 +19,7 @@ import Testing
             #expect(try decode(bytes) == record, "round \(round)")
             bytes.withUnsafeBytes { buffer in
                 #expect(RecordCodec.kind(buffer) == RecordKind(record.event.fact))
-                #expect(RecordCodec.kind(buffer)?.rawValue == UInt8(kind + 1))
+                #expect(RecordCodec.kind(buffer)?.rawValue == Self.tags[kind])
                 #expect(RecordCodec.door(buffer) == record.door)
                 #expect(RecordCodec.position(buffer) == record.position)
                 let hashes = RecordCodec.hashes(buffer)
@@ -95,7 +98,7 @@ import Testing
 
     /// Bytes that decode otherwise but break one rule of form.
     @Test(arguments: [
-        ("a newer version", 0, 2 as UInt8), ("kind 0", 1, 0), ("kind 200", 1, 200), ("door 5", 2, 5),
+        ("a newer version", 0, 2 as UInt8), ("kind 0", 1, 0), ("kind 21", 1, 21), ("door 5", 2, 5),
         ("a reserved flag", 3, 0x0B), ("a wrong length", 4, 0), ("a far time of receipt", 23, 0x7F),
     ])
     func `a header with one wrong byte is refused there`(what: String, offset: Int, value: UInt8) throws {
