@@ -49,7 +49,7 @@ class Generator:
         r, roll = self.random, self.random.random()
         if roll < 0.08:
             return r.choice(self.edges) + datetime.timedelta(microseconds=r.choice((-1, 0, 1)))
-        if roll < 0.25 and hasattr(self, "instants"):
+        if roll < 0.3 and hasattr(self, "instants"):
             return r.choice(self.instants)
         if roll < 0.35:
             return START + datetime.timedelta(seconds=r.randrange(DAYS * 86400))
@@ -200,8 +200,10 @@ class Generator:
             # An end needs a known start that is before it.
             effective = effective or START
             data["effective_at"] = self.write(effective)
+            # The instants at which calls come too: a lot that ends at one takes no part in them.
             ends = [effective + datetime.timedelta(microseconds=1), effective + datetime.timedelta(days=1),
-                    effective + datetime.timedelta(days=r.randint(2, 40)), self.moment()]
+                    effective + datetime.timedelta(days=r.randint(2, 40)), self.moment(), r.choice(self.instants),
+                    max(self.instants)]
             end = r.choice(ends)
             data["expires_at"] = self.write(end) if end > effective else FAR_FUTURE[1]
         self.lots.append(id)

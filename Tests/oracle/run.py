@@ -27,6 +27,7 @@ from oracle import Oracle  # noqa: E402
 
 BATCH = 500
 EXPIRY_SECONDS = 15     # within which the daemon must have recorded that a lot has ended
+BEHIND_SECONDS = 600    # that a projection may be behind the log
 IDLE_SECONDS = 2        # after which a connection is not trusted to be open still
 CLOSINGS = 20           # of Lago's windows in one stream, about, at most
 AS_OF_EVENTS = 20_000   # in a stream at most to ask for answers as of a position
@@ -165,7 +166,11 @@ class Run:
 
     def ask(self, path, position):
         """(position seen, answer or None when nothing is known)"""
-        answer = self.request("GET", path, headers={"X-Min-Position": str(position)})
+        end = time.monotonic() + BEHIND_SECONDS
+        while True:
+            answer = self.request("GET", path, headers={"X-Min-Position": str(position)})
+            if answer.status != 503 or answer.json.get("code") != "not_caught_up" or time.monotonic() > end:
+                break
         if answer.status == 404:
             return position, None
         if answer.status != 200:
