@@ -206,7 +206,7 @@ struct ProjectorPace: Sendable {
     /// change are written once for all of them.
     var restFactor: UInt64 = 4
     /// Of the projector's thread: events are taken first, and read models follow.
-    var niceness = 5
+    var niceness = 10
     /// Records of one transaction: what they change is in memory until then, some 400 bytes a record in each of four
     /// projectors.
     var batchRecords: UInt64 = 50_000
