@@ -103,7 +103,7 @@ public struct Book: Sendable {
         let (movements, drawn) = ledger.charge(
             rating.charge, org: call.org, user: call.user, places: places,
             funding: terms.assigned?.assignment.funding ?? .org,
-            invoicesOverage: terms.definition?.plan.overage == .invoice, at: time)
+            invoicesOverage: terms.overage == .invoice, at: time)
         return Outcome(rating: rating, movements: movements, drawn: drawn)
     }
 

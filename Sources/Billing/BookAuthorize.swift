@@ -21,7 +21,9 @@ extension Book {
         let funding = assigned?.assignment.funding ?? .org
         let calls = callsStanding(request, at: time)
         let room = ledger.room(org: request.org, user: request.user, funding: funding, at: time)
-        let (available, credits) = Book.judge(requested, room: room, plan: plan?.plan)
+        let policy = plan.flatMap { plan in assigned.map { plan.plan.overage(under: $0.assignment) } }
+        let (available, credits) = Book.judge(
+            requested, room: room, policy: policy ?? .block, limit: plan?.plan.overageLimit)
         var decision = AuthorizationDecision(refusal: nil, requested: requested, available: available, calls: calls)
         if let full = calls.first(where: { !$0.status.allowsOneMore }) {
             decision.refusal = Refusal(
@@ -38,7 +40,7 @@ extension Book {
 
     /// What could be held at most, and the rule that refuses `requested`.
     private static func judge(
-        _ requested: Money, room: Ledger.Room, plan: Plan?
+        _ requested: Money, room: Ledger.Room, policy: Plan.OveragePolicy, limit: Money?
     ) -> (available: Money, refusal: Refusal.Rule?) {
         let need = Int128(requested.nanos)
         let allocation = room.allocation.map { Int128($0.nanos) } ?? Int128.max
@@ -46,7 +48,7 @@ extension Book {
         // What the policy adds to credits: on the account that pays first, within the user's allocation.
         let isUnlimited: Bool
         var overage: Int128 = 0
-        switch (plan?.overage ?? .block, plan?.overageLimit) {
+        switch (policy, limit) {
         case (.block, _):
             isUnlimited = false
         case (.allow, let limit?):

@@ -43,6 +43,12 @@ public struct Plan: Hashable, Sendable {
     public var overageLimit: Money?
     public var lagoPlanCode: Name?
 
+    /// What becomes of overage for an owner with this assignment: an invoice needs a subscription to be sent to, and
+    /// without one the overage stays his debt, as if it were allowed.
+    func overage(under assignment: Assignment) -> OveragePolicy {
+        overage == .invoice && assignment.lago == nil ? .allow : overage
+    }
+
     public init(
         name: Name, calls: [CallLimit], markup: Decimal, price: Money? = nil, interval: Interval? = nil,
         byokCountsCalls: Bool = true, overage: OveragePolicy = .block, overageLimit: Money? = nil,

@@ -43,6 +43,12 @@ final class Terms: Sendable {
 
     var markup: Decimal { definition?.plan.markup ?? .zero }
 
+    /// What becomes of overage; nil without a plan.
+    var overage: Plan.OveragePolicy? {
+        guard let definition, let assigned else { return nil }
+        return definition.plan.overage(under: assigned.assignment)
+    }
+
     /// Times `[from, until)` over which nothing that was looked up changes.
     struct Span {
         var from = Timestamp(microseconds: .min)

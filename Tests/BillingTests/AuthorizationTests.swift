@@ -225,8 +225,10 @@ import Testing
             ask b org=acme user=ann credits=3 => allocation_exhausted org:acme 3 of 2
             assign org:acme all
             ask b org=acme credits=1000 => holds 1000 of 0
-            assign org:acme inv
+            assign org:acme inv lago=s
             ask b org=acme credits=1000 => holds 1000 of 0
+            assign org:acme inv
+            ask b org=acme credits=3.1 => credits_exhausted org:acme 3.1 of 3
             assign org:acme block
             ask b org=acme credits=0.5 => credits_exhausted org:acme 0.5 of 0
             """)

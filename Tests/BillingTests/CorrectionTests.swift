@@ -164,7 +164,7 @@ import Testing
             """
             prices rule call=4
             plan inv overage=invoice
-            assign org:acme inv
+            assign org:acme inv lago=s
             grant g org:acme 1
             call id=c org=acme => charge 4; org:acme -4 = 0 [g 1] over 3 invoiced 3
             callvoid c => refund org:acme 4 = 1 [g -1] over -3 invoiced -3

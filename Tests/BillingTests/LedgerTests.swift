@@ -21,8 +21,10 @@ import Testing
             grant purse2 user:ann 25
             call org=acme user=ann => charge 10; user:ann -10 = 15 [purse2 10]
             call org=acme => charge 10; org:acme -10 = -33 [] over 10
-            assign org:acme inv funding=org
+            assign org:acme inv funding=org lago=s
             call org=acme user=ann => charge 10; org:acme -10 = -33 [] over 10 invoiced 10
+            assign org:acme inv funding=org
+            call org=acme user=ann => charge 10; org:acme -10 = -43 [] over 10
             call user=ann => charge 10; user:ann -10 = 5 [purse2 10]
             call user=ann => charge 10; user:ann -10 = -5 [purse2 5] over 5
             """)

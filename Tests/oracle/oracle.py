@@ -513,7 +513,7 @@ class Oracle:
                 self.allocations[org][user].draw(t, total)
         account = self.account(debtor)
         account.spent += rest
-        invoiced = rest if plan.policy == "invoice" else 0
+        invoiced = rest if plan.policy == "invoice" and assignment.subscription else 0
         account.invoiced += invoiced
         account.overage += rest - invoiced
         for owner in sources:
