@@ -24,7 +24,19 @@ public struct StoredEvent: Sendable {
         writer.member("record_hash", string: hash.hex)
         writer.key("event")
         NativeFormat.write(record.event, into: &writer)
+        // What admission found behind a correction is in no event: the bytes say it.
+        if record.event.fact.unwinds != nil { writer.member("record_hex", string: Hex.text(bytes)) }
         writer.endObject()
+    }
+
+    /// The record's canonical bytes.
+    private var bytes: [UInt8] {
+        var bytes: [UInt8] = []
+        RecordCodec.encode(record.event, door: record.door, key: record.key, into: &bytes)
+        bytes.withUnsafeMutableBytes {
+            RecordCodec.stamp($0, position: record.position, recordedAt: record.recordedAt)
+        }
+        return bytes
     }
 
     public struct FormError: Error, CustomStringConvertible {
@@ -39,6 +51,7 @@ public struct StoredEvent: Sendable {
         var key: Name?
         var hash: Digest?
         var event: Event?
+        var whole: Record?
         var reader = JSONReader(line)
         try reader.beginObject()
         while let name: String = try reader.nextKey() {
@@ -58,12 +71,24 @@ public struct StoredEvent: Sendable {
                 } catch let error as FieldError {
                     throw FormError(description: "event.\(error.field): \(error.detail)")
                 }
+            case "record_hex":
+                guard let bytes = Hex.bytes(try reader.string().utf8) else {
+                    throw FormError(description: "record_hex is not hexadecimal")
+                }
+                whole = try bytes.withUnsafeBytes { try RecordCodec.decode($0) }
             default: throw FormError(description: "unknown member \(name)")
             }
         }
         try reader.end()
         guard let position, let recordedAt, let door, let hash, let event else {
             throw FormError(description: "position, recorded_at, door, record_hash and event are needed")
+        }
+        if let whole {
+            guard whole.position == position, whole.recordedAt == recordedAt, whole.door == door, whole.key == key,
+                whole.event.source == event.source, whole.event.id == event.id,
+                RecordCodec.contentHash(whole.event) == RecordCodec.contentHash(event)
+            else { throw FormError(description: "record_hex is another record than the event beside it") }
+            return StoredEvent(record: whole, hash: hash)
         }
         return StoredEvent(
             record: Record(position: position, recordedAt: recordedAt, door: door, key: key, event: event), hash: hash)

@@ -80,6 +80,17 @@ class Restarts(Folder):
     def test_export_import_diff(self):
         self.daemon.start()
         fill(self.daemon)
+        # A correction keeps more than its event says: what it unwinds.
+        answer = self.daemon.post("/v1/events", [call("to void"), call("to amend")])
+        self.assertEqual(answer.json["accepted"], 2, answer)
+        stored = call("to void")
+        answer = self.daemon.post("/v1/events", [
+            {"specversion": "1.0", "source": stored["source"], "id": "a void", "type": "llm.call.voided",
+             "data": {"source": stored["source"], "id": stored["id"], "reason": "test"}},
+            {"specversion": "1.0", "source": stored["source"], "id": "an amendment", "type": "llm.call.amended",
+             "data": {"source": stored["source"], "id": call("to amend")["id"], "reason": "test",
+                      "call": call("to amend", usage={"input_tokens": 10, "output_tokens": 1})["data"]}}])
+        self.assertEqual(answer.json["accepted"], 2, answer)
         digests = self.daemon.digests()
         exported = self.daemon.replay("export")
         self.assertEqual(exported.returncode, 0, exported.stderr)
