@@ -9,7 +9,7 @@ public struct Route: Sendable {
         case getOrg, getOrgCredits, getUserCredits, getOrgUserCredits, getOrgCalls, getUserCalls
         case getOrgTokens, getTokens, getStatement, listUnpriced, listAlerts, listFirings
         case listLagoBatches, getLagoBatch, getLagoBatchEvents, postLagoDelivery, closeLagoWindows
-        case projections, healthz, readyz, metrics, openapi
+        case projections, healthz, readyz, metrics, openapi, dashboard
     }
 
     public var method: Method
@@ -63,6 +63,7 @@ public struct Route: Sendable {
         Route(.get, "/readyz", nil, .readyz),
         Route(.get, "/metrics", nil, .metrics),
         Route(.get, "/openapi.json", nil, .openapi),
+        Route(.get, "/", nil, .dashboard),
     ]
 
     enum Match {

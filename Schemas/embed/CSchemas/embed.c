@@ -43,3 +43,8 @@ static const unsigned char openapi[] = {
 #embed "../../openapi.json"
 };
 tally_schema tally_schema_openapi(void) { return (tally_schema){openapi, sizeof openapi}; }
+
+static const unsigned char dashboard[] = {
+#embed "../../dashboard.html"
+};
+tally_schema tally_schema_dashboard(void) { return (tally_schema){dashboard, sizeof dashboard}; }
