@@ -27,23 +27,6 @@ enum Scalar: Hashable {
 }
 
 extension JSONReader {
-    /// The next value as a scalar; an object or an array is passed over.
-    mutating func scalar() throws(JSONError) -> Scalar {
-        switch try peek() {
-        case .null:
-            try null()
-            return .absent
-        case .string: return .text(try string())
-        case .number:
-            let range = try number()
-            return .number(String(decoding: bytes[range], as: UTF8.self))
-        case .bool: return .bool(try bool())
-        case .object, .array:
-            try skip()
-            return .other
-        }
-    }
-
     /// The next value as a scalar, of a sender who writes more than JSON allows: an object or an array is passed over
     /// loosely, a lone surrogate spoils its own string alone.
     mutating func looseScalar() throws(JSONError) -> Scalar {
