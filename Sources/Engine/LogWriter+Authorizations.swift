@@ -68,8 +68,8 @@ extension LogWriter {
         return decision
     }
 
-    /// The same question again, as after a lost answer: what was decided then stands, while it runs. It is the same when
-    /// it is of the same call, for as long, and came to as much at that time.
+    /// The same question again, as after a lost answer: what was decided then stands, while it runs. It is the same
+    /// when it is of the same call, for as long, and came to as much at that time.
     private func answerAgain(
         _ order: AuthorizationOrder, _ decision: AuthorizationDecision, from position: UInt64,
         _ completion: @escaping AuthorizationCompletion

@@ -50,7 +50,7 @@ struct BookRows {
     }
 
     private let tables: Tables
-    private(set) var book = Book(tracksChanges: true)
+    var book = Book(tracksChanges: true)
     private var controls: Controls
 
     init(tables: Tables) {

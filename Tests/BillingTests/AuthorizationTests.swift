@@ -57,8 +57,7 @@ import Testing
         func ask(_ org: String, _ user: String?, _ credits: String) throws -> AuthorizationDecision {
             let request = AuthorizationRequest(
                 id: Script.name("a"), org: Script.name(org), user: user.map(Script.name), provider: Script.name("p"),
-                model: Script.name("m"),
-                credits: Script.money(credits))
+                model: Script.name("m"), credits: Script.money(credits))
             return try script.book.authorize(request, at: script.time)
         }
         // Nothing used: the hard limit with the fewest left, not the soft one before it.

@@ -272,7 +272,8 @@ class Oracle(Authorizations):
             line = (assignment.subscription, call["provider"], call["model"], call["operation"])
         if unpriced:
             self.unpriced[self.position] = (call.get("org"), unpriced)
-        done = Box(t=t, position=self.position, counts_call=counts_call, charge=charge, payment=payment, counted=counted, row=row,
+        done = Box(t=t, position=self.position, counts_call=counts_call, charge=charge, payment=payment,
+                   counted=counted, row=row,
                    group=group, line=line,
                    line_row=[int(uses_quota), *kinds, charge, payment.invoiced])
         self.add_up(done, 1)
