@@ -42,8 +42,8 @@ public struct Account: Hashable, Sendable {
     /// For one that is not conserved.
     var fault: String {
         "account of \(owner.name): granted \(granted.credits) + adjusted \(adjusted.credits) - spent "
-            + "\(spent.credits) + invoiced \(invoiced.credits) - expired \(expired.credits) - voided \(voided.credits) is not left "
-            + "\(left.credits) - overage \(overage.credits), or one of them is negative"
+            + "\(spent.credits) + invoiced \(invoiced.credits) - expired \(expired.credits) - voided "
+            + "\(voided.credits) is not left \(left.credits) - overage \(overage.credits), or one of them is negative"
     }
 
     /// Whether the sums agree with one another, and none is negative that cannot be.

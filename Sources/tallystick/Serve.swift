@@ -1,9 +1,11 @@
 import API
+import Audit
 import Billing
 import Engine
 import EventLog
 import Glibc
 import HTTP
+import Hashing
 import Platform
 import Projections
 import Server
@@ -12,8 +14,16 @@ import Server
 func serve(_ settings: Settings) {
     let folder = settings.text("data")
     guard !folder.isEmpty else { fail("--data DIR is needed: where the log and its read models are kept") }
+    guard let form = LogLine.Form(rawValue: settings.text("log-format")) else {
+        fail("--log-format is text or json, not \"\(settings.text("log-format"))\"")
+    }
+    LogLine.use(form)
     guard let address = ListenAddress(settings.text("listen")) else {
         fail("--listen takes ADDRESS:PORT, not \"\(settings.text("listen"))\"")
+    }
+    let origin = settings.text("log-origin")
+    guard origin.isEmpty || Checkpoint.isOrigin(origin) else {
+        fail("--log-origin takes 1 to 256 bytes without spaces or +, not \"\(origin)\"")
     }
     guard 86_400 % settings.integer("lago-window-seconds") == 0 else {
         fail("lago-window-seconds must divide a day (86400)")
@@ -35,6 +45,11 @@ func serve(_ settings: Settings) {
                 "version": version, "listen": daemon.listening, "data": folder,
                 "high_water": String(daemon.highWater), "pid": String(getpid()),
             ])
+        if case .tcp(let host, _) = address, !isLoopback(host) {
+            LogLine.write(
+                .warning, "other machines can connect, and without TLS keys and data pass readable: listen on "
+                    + "127.0.0.1 and put a proxy before it, as in ops/nginx.conf", ["listen": "\(address)"])
+        }
         var signal: Int32 = 0
         sigwait(&signals, &signal)
         LogLine.write(.info, "stopping", ["signal": signal == SIGTERM ? "SIGTERM" : "SIGINT"])
@@ -46,6 +61,10 @@ func serve(_ settings: Settings) {
     }
 }
 
+private func isLoopback(_ host: String) -> Bool {
+    host.utf8.elementsEqual("localhost".utf8) || NetworkAddress(host.utf8)?.isLoopback == true
+}
+
 /// The parts of a running daemon, in the order in which they were started.
 private final class Daemon {
     private let lock: FolderLock
@@ -53,6 +72,8 @@ private final class Daemon {
     private let index: KeyIndex
     private let writer: LogWriter
     private let models: ReadModels
+    private let keys: KeyStore
+    private let tree: TreeKeeper
     private let server: Server
 
     init(folder: String, address: ListenAddress, settings: Settings) throws {
@@ -78,16 +99,22 @@ private final class Daemon {
         let source = EventLogSource(log)
         models = ReadModels(folder: folder + "/readmodels", source: source)
         let models = self.models
+        tree = try TreeKeeper(folder: folder + "/tiles", log: log)
         try blocking { try await models.start() }
+        tree.start()
         writer.start()
 
+        let origin = settings.text("log-origin")
         var limits = APILimits()
         limits.eventsPerRequestMax = settings.integer("events-per-request-max")
         limits.eventsBodyBytesMax = settings.integer("events-body-mib-max") << 20
         limits.callbackBodyBytesMax = settings.integer("callback-body-mib-max") << 20
+        keys = KeyStore(folder: folder)
         let statistics = Lock<(@Sendable () -> ServerStatistics)?>(nil)
         let api = API(
-            writer: writer, log: log, models: models, keys: KeyStore(folder: folder),
+            writer: writer, log: log, models: models, tree: tree,
+            logOrigin: origin.isEmpty ? Checkpoint.standardOrigin(logID: log.id) : origin,
+            keys: keys,
             parked: try ParkedStore(folder: folder), limits: limits,
             extraMetrics: {
                 guard let statistics = statistics.withLock({ $0 }) else { return "" }
@@ -101,6 +128,7 @@ private final class Daemon {
         let server = self.server
         statistics.withLock { $0 = { server.statistics() } }
         try server.start()
+        keys.uses.start()
 
         for (name, value) in [
             ("connections_max", configuration.connectionsMax), ("events_body_bytes_max", limits.eventsBodyBytesMax),
@@ -122,8 +150,10 @@ private final class Daemon {
     func stop(drainMilliseconds: Int) {
         server.drain(deadlineMilliseconds: UInt64(drainMilliseconds))
         writer.stop()
+        keys.uses.stop()
         let models = self.models
         blocking { await models.stop() }
+        tree.stop()
         do {
             try index.close()
         } catch {
