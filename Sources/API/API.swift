@@ -6,6 +6,7 @@ public import HTTP
 internal import JSON
 public import Platform
 public import Projections
+internal import Synchronization
 
 /// Requests to commands and queries, results to responses: what the daemon says to the outside (contract 4).
 ///
@@ -17,6 +18,8 @@ public final class API: Sendable {
     /// What is to happen with a request whose head has come in.
     public enum HeadVerdict: Sendable {
         case body(bytesMax: Int)
+        /// The body goes to a sink while it comes in; it answers by the first closure and is woken by the second.
+        case stream(bytesMax: Int, @Sendable (@escaping Answer, @escaping @Sendable () -> Void) -> any BodySink)
         case answer(Response)
     }
 
@@ -31,6 +34,7 @@ public final class API: Sendable {
     let clock: @Sendable () -> Int64
     /// Lines for `/metrics` that only the program knows (the server's figures).
     let extraMetrics: @Sendable () -> String
+    private let eventsPerRequestHits = Atomic<UInt64>(0)
 
     public init(
         writer: LogWriter, log: EventLog, models: ReadModels, keys: KeyStore, parked: ParkedStore,
@@ -49,13 +53,46 @@ public final class API: Sendable {
         self.extraMetrics = extraMetrics
     }
 
+    /// How often limits of this module were hit, by the words of `/metrics`.
+    public var limitHits: [(String, UInt64)] { [("events_per_request", eventsPerRequestHits.load(ordering: .relaxed))] }
+
     @Sendable func now() -> Timestamp { Timestamp(microseconds: clock()) }
 
     /// Judges a request by its head: unknown paths, methods and keys are refused before a byte of the body is read.
     public func accept(head: RequestHead) -> HeadVerdict {
+        if head.method == .options { return .answer(options(head)) }
         switch resolve(head) {
-        case .failure(let refusal): .answer(refusal.response)
-        case .success(let resolved): .body(bytesMax: bodyBytesMax(of: resolved.route))
+        case .failure(let refusal):
+            return .answer(refusal.response)
+        case .success(let resolved):
+            if let problem = Negotiation.refusal(head, resolved.route) ?? parameterRefusal(head, resolved.route) {
+                return .answer(problem.response)
+            }
+            if resolved.route.name == .postLiteLLM { return litellmIntake(head, resolved) }
+            return .body(bytesMax: bodyBytesMax(of: resolved.route))
+        }
+    }
+
+    /// RFC 9110 section 9.3.7: what may be asked of a path, or with `*` of the server; open to everyone, as the
+    /// description is.
+    private func options(_ head: RequestHead) -> Response {
+        guard let allow = Route.allow(head.path == "*" ? [] : head.pathSegments) else { return API.unknownPath }
+        return Response(status: 204, headers: [("Allow", allow)])
+    }
+
+    private static let unknownPath = Problem(
+        404, "unknown_path", "there is nothing at this path; see /openapi.json"
+    ).response
+
+    /// Commands take no parameters; questions look at theirs themselves. The compatible doors and the open routes let
+    /// them pass: what they are for does not hang on any.
+    private func parameterRefusal(_ head: RequestHead, _ route: Route) -> Problem? {
+        switch route.name {
+        case .postEvents, .postAuthorization, .deleteAuthorization, .closeLagoWindows:
+            guard let name = head.query.first?.name else { return nil }
+            return Problem(400, "unknown_parameter", "there is no parameter \(name) here", field: name)
+        default:
+            return nil
         }
     }
 
@@ -82,15 +119,12 @@ public final class API: Sendable {
         var response: Response
     }
 
-    private func resolve(_ head: RequestHead) -> Result<Resolved, Refused> {
+    func resolve(_ head: RequestHead) -> Result<Resolved, Refused> {
         let route: Route
         let parameters: [String]
         switch Route.match(head.method, head.pathSegments) {
         case .none:
-            return .failure(
-                Refused(
-                    response: Problem(404, "unknown_path", "there is nothing at this path; see /openapi.json")
-                        .response))
+            return .failure(Refused(response: API.unknownPath))
         case .methodNotAllowed(let allow):
             return .failure(
                 Refused(
@@ -141,7 +175,6 @@ public final class API: Sendable {
     private func bodyBytesMax(of route: Route) -> Int {
         switch route.name {
         case .postEvents: limits.eventsBodyBytesMax
-        case .postLiteLLM: limits.callbackBodyBytesMax
         default: limits.smallBodyBytesMax
         }
     }
@@ -153,7 +186,7 @@ public final class API: Sendable {
         }
         switch resolved.route.name {
         case .postEvents: postEvents(request, key: key, answer: answer)
-        case .postLiteLLM: postLiteLLM(request, key: key, answer: answer)
+        case .postLiteLLM: preconditionFailure("a callback is taken by its sink")
         case .postAuthorization: postAuthorization(request, key: key, answer: answer)
         case .deleteAuthorization:
             deleteAuthorization(resolved.parameters[0], request, key: key, answer: answer)
@@ -213,6 +246,7 @@ public final class API: Sendable {
 
     func bodyProblem(_ error: BodyError) -> Problem {
         let status = error.code.hasPrefix("too_many") ? 413 : 400
+        if status == 413 { eventsPerRequestHits.wrappingAdd(1, ordering: .relaxed) }
         return Problem(status, error.code, error.detail)
     }
 }

@@ -80,12 +80,13 @@ class Daemon:
             self.keys[name] = made.stdout.strip()
         return self.keys[name]
 
-    def start(self, prefix=(), wait=True):
-        """`prefix`: a command that runs the daemon, such as strace."""
+    def start(self, prefix=(), wait=True, options=()):
+        """`prefix`: a command that runs the daemon, such as strace. `options`: more flags of `serve`."""
         self.key()
         log = open(self.log_path, "ab")
         self.process = subprocess.Popen(
-            [*prefix, binary("tallystick"), "serve", "--data", self.folder, "--listen", f"127.0.0.1:{self.port}"],
+            [*prefix, binary("tallystick"), "serve", "--data", self.folder, "--listen", f"127.0.0.1:{self.port}",
+             *options],
             stdout=log, stderr=log)
         log.close()
         if wait:
