@@ -14,6 +14,8 @@ internal import Synchronization
 /// to a task that waits for the read models.
 public final class API: Sendable {
     public typealias Answer = @Sendable (Response) -> Void
+    /// Takes a submission to the log, as `LogWriter.submit` does.
+    public typealias Append = @Sendable (Submission, @escaping LogWriter.Completion) throws(SubmitError) -> Void
 
     /// What is to happen with a request whose head has come in.
     public enum HeadVerdict: Sendable {
@@ -35,10 +37,14 @@ public final class API: Sendable {
     /// Lines for `/metrics` that only the program knows (the server's figures).
     let extraMetrics: @Sendable () -> String
     private let eventsPerRequestHits = Atomic<UInt64>(0)
+    private let append: Append
+    private let keyRates: KeyRates?
+    private let keyRateHits = Atomic<UInt64>(0)
 
+    /// `append`: what stands in for the writer when the server is measured without a log.
     public init(
         writer: LogWriter, log: EventLog, models: ReadModels, keys: KeyStore, parked: ParkedStore,
-        limits: APILimits = APILimits(), clock: @escaping @Sendable () -> Int64 = WallClock.microseconds,
+        limits: APILimits = APILimits(), append: Append? = nil, clock: @escaping @Sendable () -> Int64 = WallClock.microseconds,
         extraMetrics: @escaping @Sendable () -> String = { "" }
     ) {
         self.writer = writer
@@ -51,10 +57,19 @@ public final class API: Sendable {
         self.limits = limits
         self.clock = clock
         self.extraMetrics = extraMetrics
+        keyRates = KeyRates(limits: limits)
+        self.append = append ?? { submission, completion throws(SubmitError) in
+            try writer.submit(submission, completion: completion)
+        }
     }
 
     /// How often limits of this module were hit, by the words of `/metrics`.
-    public var limitHits: [(String, UInt64)] { [("events_per_request", eventsPerRequestHits.load(ordering: .relaxed))] }
+    public var limitHits: [(String, UInt64)] {
+        [
+            ("events_per_request", eventsPerRequestHits.load(ordering: .relaxed)),
+            ("key_rate", keyRateHits.load(ordering: .relaxed)),
+        ]
+    }
 
     @Sendable func now() -> Timestamp { Timestamp(microseconds: clock()) }
 
@@ -65,12 +80,22 @@ public final class API: Sendable {
         case .failure(let refusal):
             return .answer(refusal.response)
         case .success(let resolved):
-            if let problem = Negotiation.refusal(head, resolved.route) ?? parameterRefusal(head, resolved.route) {
+            if let problem = rateRefusal(resolved.key) ?? Negotiation.refusal(head, resolved.route)
+                ?? parameterRefusal(head, resolved.route)
+            {
                 return .answer(problem.response)
             }
             if resolved.route.name == .postLiteLLM { return litellmIntake(head, resolved) }
             return .body(bytesMax: bodyBytesMax(of: resolved.route))
         }
+    }
+
+    private func rateRefusal(_ key: Key?) -> Problem? {
+        guard let keyRates, let key, let problem = keyRates.refusal(key.name, now: SteadyClock.nanoseconds()) else {
+            return nil
+        }
+        keyRateHits.wrappingAdd(1, ordering: .relaxed)
+        return problem
     }
 
     /// RFC 9110 section 9.3.7: what may be asked of a path, or with `*` of the server; open to everyone, as the
@@ -122,7 +147,7 @@ public final class API: Sendable {
     func resolve(_ head: RequestHead) -> Result<Resolved, Refused> {
         let route: Route
         let parameters: [String]
-        switch Route.match(head.method, head.pathSegments) {
+        switch Route.match(head) {
         case .none:
             return .failure(Refused(response: API.unknownPath))
         case .methodNotAllowed(let allow):
@@ -228,7 +253,7 @@ public final class API: Sendable {
             return
         }
         do {
-            try writer.submit(submission) { result in
+            try append(submission) { result in
                 completion(result.mapError { ProblemError(problem: API.problem(of: $0)) })
             }
         } catch {

@@ -18,6 +18,9 @@ public struct APILimits: Sendable {
     public var callbackBodyBytesMax = 1 << 30
     /// Body of everything else.
     public var smallBodyBytesMax = 1 << 20
+    /// Requests that one key may make in a second, 0 for any number, and how many at once.
+    public var keyRequestsPerSecond = 0
+    public var keyRequestsBurst = 100
     /// How long a query waits for `min_position`.
     public var waitMillisecondsMax = 5000
     /// Rows of one page, and the default.

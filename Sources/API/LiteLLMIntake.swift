@@ -1,5 +1,6 @@
 internal import Billing
 internal import Engine
+internal import EventLog
 internal import Formats
 internal import HTTP
 internal import JSON

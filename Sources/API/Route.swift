@@ -72,6 +72,20 @@ public struct Route: Sendable {
         case none
     }
 
+    /// The routes without braces, which are most requests, told by their bytes before anything is decoded.
+    private static let fixed: [(path: [UInt8], route: Route)] = table
+        .filter { route in !route.pattern.contains { $0.utf8.first == 0x7B } }
+        .map { (Array($0.path.utf8), $0) }
+
+    static func match(_ head: RequestHead) -> Match {
+        let method = head.method == .head ? Method.get : head.method
+        let path = head.pathBytes
+        for (fixedPath, route) in fixed where route.method == method && path.elementsEqual(fixedPath) {
+            return .route(route, parameters: [])
+        }
+        return match(head.method, head.pathSegments)
+    }
+
     /// HEAD is answered as GET without a body (RFC 9110 section 9.3.2); the server drops it.
     static func match(_ method: Method, _ segments: [String]) -> Match {
         for route in table where route.method == method || (method == .head && route.method == .get) {

@@ -265,6 +265,7 @@ final class EventLoop: @unchecked Sendable {
                 pump(connection)
             case .close(let deadline):
                 count(deadline)
+                if deadline == .write { dropUntaken(connection) }
                 close(connection)
             }
         }
@@ -283,6 +284,13 @@ final class EventLoop: @unchecked Sendable {
         }
         statistics.timeouts += 1
         statistics.limitHits[limit] += 1
+    }
+
+    /// Has the close reset the connection (SO_LINGER of socket(7)): what nobody takes would stay in the kernel's
+    /// memory.
+    private func dropUntaken(_ connection: Connection) {
+        var now = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(connection.id.fd, SOL_SOCKET, SO_LINGER, &now, socklen_t(MemoryLayout<linger>.size))
     }
 
     /// What the client's system has acknowledged is taken, what the socket's buffer holds is not: a client that reads

@@ -68,6 +68,7 @@ extension APILimits {
             ("callback_item_bytes_max", callbackItemBytesMax), ("callback_group_items", callbackGroupItems),
             ("events_per_request_max", eventsPerRequestMax), ("events_body_bytes_max", eventsBodyBytesMax),
             ("callback_body_bytes_max", callbackBodyBytesMax), ("small_body_bytes_max", smallBodyBytesMax),
+            ("key_requests_per_second", keyRequestsPerSecond), ("key_requests_burst", keyRequestsBurst),
         ]
     }
 }

@@ -71,6 +71,12 @@ struct Option {
             name: "bodies-mib-max", kind: .integer(8...65_536), standard: "128",
             help: "request bodies in memory, all connections together"),
         Option(
+            name: "key-requests-per-second", kind: .integer(0...1_000_000), standard: "0",
+            help: "of one key, over it 429; 0 for any number"),
+        Option(
+            name: "key-requests-burst", kind: .integer(1...1_000_000), standard: "100",
+            help: "requests that a key may make at once"),
+        Option(
             name: "pending-mib-max", kind: .integer(1...4096), standard: "64",
             help: "bytes waiting for the writer before it answers 503"),
         Option(

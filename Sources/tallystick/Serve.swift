@@ -87,6 +87,8 @@ private final class Daemon {
         limits.eventsPerRequestMax = settings.integer("events-per-request-max")
         limits.eventsBodyBytesMax = settings.integer("events-body-mib-max") << 20
         limits.callbackBodyBytesMax = settings.integer("callback-body-mib-max") << 20
+        limits.keyRequestsPerSecond = settings.integer("key-requests-per-second")
+        limits.keyRequestsBurst = settings.integer("key-requests-burst")
         limits.smallBodyBytesMax = settings.integer("small-body-kib-max") << 10
         let metrics = Lock<(@Sendable () -> String)?>(nil)
         let api = API(

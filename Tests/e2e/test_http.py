@@ -461,6 +461,23 @@ class Overload(unittest.TestCase):
               f"RssAnon + {peak.growth / MIB:.1f} MiB, {full_speed:.0f} then {after:.0f} posts/s", file=sys.stderr)
         self.assertGreater(after, full_speed / 3)
 
+    def test_a_key_has_its_rate_when_one_is_set(self):
+        daemon = self.daemon("--key-requests-per-second", "5", "--key-requests-burst", "10")
+        daemon.key("other", "read")
+        before = time.monotonic()
+        answers = [daemon.get("/v1/projections") for _ in range(40)]
+        took = time.monotonic() - before
+        good = [answer for answer in answers if answer.status == 200]
+        self.assertGreaterEqual(len(good), 10)
+        self.assertLessEqual(len(good), 10 + 5 * took + 1)
+        refused = next(answer for answer in answers if answer.status != 200)
+        self.assertEqual((refused.status, refused.json["code"]), (429, "rate_limited"))
+        self.assertEqual(refused.headers["retry-after"], "1")
+        self.assertIn("ratelimit", refused.headers)
+        self.assertEqual(daemon.get("/v1/projections", key="other").status, 200)
+        self.assertEqual(daemon.get("/healthz", key=None).status, 200)
+        self.assertEqual(hits(daemon, "key_rate"), 40 - len(good))
+
     def test_without_descriptors_it_neither_spins_nor_ends(self):
         daemon = self.daemon(prefix=("prlimit", "--nofile=200:200"))
         pid = self.child(daemon)
