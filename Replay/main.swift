@@ -5,11 +5,16 @@ import Platform
 let usage = """
     tallystick-replay: proves that every number follows from the log
 
-      tallystick-replay verify  --data DIR    hashes, frames, gaps; refolds all, compares the read models
+      tallystick-replay verify  --data DIR    hashes, frames, gaps, tiles, index; refolds all, compares the read models
+          --checkpoint FILE                   and that the log still begins with what a saved checkpoint covers
       tallystick-replay rebuild --data DIR    deletes the read models, folds them again (daemon stopped)
       tallystick-replay export  --data DIR    every record as NDJSON on standard output, lossless
       tallystick-replay import  --data DIR    an export from standard input into a new folder
       tallystick-replay diff    DIR OTHER     the first difference between two logs; their read models
+      tallystick-replay prove   --data DIR    the log's checkpoint (C2SP): origin, size, root; with
+          --position N [--size S]             that record N is in the log (RFC 6962 inclusion proof)
+          --first A [--second B]              that the log of B records begins with that of A (consistency proof)
+          --checkpoint FILE                   that the log still begins with what a saved checkpoint covers
 
     --json prints the result as one JSON object. All but import and rebuild work beside a running daemon.
     Exit codes: 0 it holds, 1 it does not (and says where), 2 it could not run.
@@ -35,11 +40,15 @@ do {
     }
     let rest = Array(arguments.dropFirst())
     switch verb {
-    case "verify": exit(try verify(Arguments(rest)))
+    case "verify": exit(try verify(Arguments(rest, options: ["checkpoint"])))
     case "rebuild": exit(try rebuild(Arguments(rest)))
     case "export": exit(try export(Arguments(rest)))
     case "import": exit(try importRecords(Arguments(rest)))
     case "diff": exit(try diff(Arguments(rest)))
+    case "prove":
+        exit(
+            try prove(
+                Arguments(rest, options: ["position", "size", "first", "second", "checkpoint", "log-origin"])))
     case "help", "--help", "-h":
         print(usage)
     default:

@@ -1,3 +1,4 @@
+public import Audit
 internal import Billing
 public import Engine
 public import EventLog
@@ -28,6 +29,9 @@ public final class API: Sendable {
     let writer: LogWriter
     let log: EventLog
     let models: ReadModels
+    let tree: TreeKeeper
+    /// What checkpoints call this log.
+    let logOrigin: String
     let keys: KeyStore
     let parked: ParkedStore
     let reader: LogReader
@@ -43,13 +47,21 @@ public final class API: Sendable {
 
     /// `append`: what stands in for the writer when the server is measured without a log.
     public init(
+<<<<<<< HEAD
         writer: LogWriter, log: EventLog, models: ReadModels, keys: KeyStore, parked: ParkedStore,
         limits: APILimits = APILimits(), append: Append? = nil, clock: @escaping @Sendable () -> Int64 = WallClock.microseconds,
+=======
+        writer: LogWriter, log: EventLog, models: ReadModels, tree: TreeKeeper, logOrigin: String, keys: KeyStore,
+        parked: ParkedStore,
+        limits: APILimits = APILimits(), clock: @escaping @Sendable () -> Int64 = WallClock.microseconds,
+>>>>>>> main
         extraMetrics: @escaping @Sendable () -> String = { "" }
     ) {
         self.writer = writer
         self.log = log
         self.models = models
+        self.tree = tree
+        self.logOrigin = logOrigin
         self.keys = keys
         self.parked = parked
         reader = LogReader(log: log)

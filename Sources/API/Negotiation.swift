@@ -57,7 +57,7 @@ extension Route {
         case .listEvents, .listDenials:
             ["application/x-ndjson", "application/json", "application/ndjson", "application/jsonl"]
         case .getStatement: ["application/json", "text/csv"]
-        case .metrics: ["text/plain"]
+        case .metrics, .getCheckpoint: ["text/plain"]
         default: ["application/json", "application/problem+json"]
         }
     }
