@@ -47,14 +47,9 @@ public final class API: Sendable {
 
     /// `append`: what stands in for the writer when the server is measured without a log.
     public init(
-<<<<<<< HEAD
-        writer: LogWriter, log: EventLog, models: ReadModels, keys: KeyStore, parked: ParkedStore,
-        limits: APILimits = APILimits(), append: Append? = nil, clock: @escaping @Sendable () -> Int64 = WallClock.microseconds,
-=======
         writer: LogWriter, log: EventLog, models: ReadModels, tree: TreeKeeper, logOrigin: String, keys: KeyStore,
-        parked: ParkedStore,
-        limits: APILimits = APILimits(), clock: @escaping @Sendable () -> Int64 = WallClock.microseconds,
->>>>>>> main
+        parked: ParkedStore, limits: APILimits = APILimits(), append: Append? = nil,
+        clock: @escaping @Sendable () -> Int64 = WallClock.microseconds,
         extraMetrics: @escaping @Sendable () -> String = { "" }
     ) {
         self.writer = writer

@@ -56,6 +56,7 @@ let writer = try LogWriter(log: log, index: index) { reason in
 let null = NullLog()
 let api = API(
     writer: writer, log: log, models: ReadModels(folder: folder + "/readmodels", source: EventLogSource(log)),
+    tree: try TreeKeeper(folder: folder + "/tiles", log: log), logOrigin: "bench",
     keys: KeyStore(folder: folder), parked: try ParkedStore(folder: folder),
     append: { null.append($0, $1) })
 var configuration = ServerConfiguration(listen: [.tcp(host: "127.0.0.1", port: port)])
