@@ -58,7 +58,7 @@ let package = Package(
             "tallystick-bench", uses: ["Platform"], path: "ops/bench", exclude: ["run", "http", "http-server"]),
         program(
             "tallystick-bench-http",
-            uses: ["API", "Server", "HTTP", "Engine", "EventLog", "Projections", "Hashing", "Platform"],
+            uses: ["API", "Audit", "Server", "HTTP", "Engine", "EventLog", "Projections", "Hashing", "Platform"],
             path: "ops/bench/http-server"),
 
         // Machinery.
