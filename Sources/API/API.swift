@@ -15,8 +15,8 @@ internal import Synchronization
 /// to a task that waits for the read models.
 public final class API: Sendable {
     public typealias Answer = @Sendable (Response) -> Void
-    /// Takes a submission to the log, as `LogWriter.submit` does.
-    public typealias Append = @Sendable (Submission, @escaping LogWriter.Completion) throws(SubmitError) -> Void
+    /// Takes a submission to the log, as `LogWriter.submit` does, but refuses none.
+    public typealias Append = @Sendable (Submission, @escaping LogWriter.Completion) -> Void
 
     /// What is to happen with a request whose head has come in.
     public enum HeadVerdict: Sendable {
@@ -41,7 +41,7 @@ public final class API: Sendable {
     /// Lines for `/metrics` that only the program knows (the server's figures).
     let extraMetrics: @Sendable () -> String
     private let eventsPerRequestHits = Atomic<UInt64>(0)
-    private let append: Append
+    private let append: Append?
     private let keyRates: KeyRates?
     private let keyRateHits = Atomic<UInt64>(0)
 
@@ -65,9 +65,7 @@ public final class API: Sendable {
         self.clock = clock
         self.extraMetrics = extraMetrics
         keyRates = KeyRates(limits: limits)
-        self.append = append ?? { submission, completion throws(SubmitError) in
-            try writer.submit(submission, completion: completion)
-        }
+        self.append = append
     }
 
     /// How often limits of this module were hit, by the words of `/metrics`.
@@ -259,10 +257,12 @@ public final class API: Sendable {
             completion(.success(Receipt(verdicts: [], highWater: log.highWater)))
             return
         }
+        let answer: LogWriter.Completion = { result in
+            completion(result.mapError { ProblemError(problem: API.problem(of: $0)) })
+        }
+        if let append { return append(submission, answer) }
         do {
-            try append(submission) { result in
-                completion(result.mapError { ProblemError(problem: API.problem(of: $0)) })
-            }
+            try writer.submit(submission, completion: answer)
         } catch {
             completion(.failure(ProblemError(problem: API.problem(of: error))))
         }

@@ -1,5 +1,5 @@
-// The HTTP server and the API in front of a log that keeps nothing: what `ops/bench/http` measures is framing, keys, JSON,
-// encoding and answers. Arguments: a data folder with a key, and a port.
+// The HTTP server and the API in front of a log that keeps nothing: what `ops/bench/http` measures is framing, keys,
+// JSON, encoding and answers. Arguments: a data folder with a key, and a port.
 import API
 import Audit
 import Engine
