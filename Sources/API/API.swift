@@ -279,7 +279,9 @@ public final class API: Sendable {
     func bodyProblem(_ error: BodyError) -> Problem {
         let status = error.code.hasPrefix("too_many") ? 413 : 400
         if status == 413 { eventsPerRequestHits.wrappingAdd(1, ordering: .relaxed) }
-        return Problem(status, error.code, error.detail)
+        var problem = Problem(status, error.code, error.detail, field: error.field)
+        problem.offset = error.offset
+        return problem
     }
 }
 

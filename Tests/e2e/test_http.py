@@ -397,7 +397,7 @@ class Overload(unittest.TestCase):
     def daemon(self, *options, prefix=()):
         daemon = Daemon()
         self.addCleanup(daemon.close)
-        return daemon.start(prefix=prefix, options=options)
+        return daemon.start(prefix=prefix, flags=options)
 
     def child(self, daemon):
         """The daemon itself when a tool runs it."""
