@@ -139,11 +139,15 @@ public struct MetricsPage: Sendable {
         _ name: String, _ type: String, _ help: String, _ elements: [Element],
         _ sample: (Element) -> (label: String, value: UInt64)
     ) {
+        labelled(name, help, type, label: "projection", elements.map(sample))
+    }
+
+    /// A family of samples told apart by one label.
+    public mutating func labelled(
+        _ name: String, _ help: String, _ type: String, label: String, _ samples: [(String, UInt64)]
+    ) {
         head(name, type, help)
-        for element in elements {
-            let (label, value) = sample(element)
-            text += "\(name){projection=\"\(label)\"} \(value)\n"
-        }
+        for (value, count) in samples { text += "\(name){\(label)=\"\(value)\"} \(count)\n" }
     }
 
     mutating func histogram(
