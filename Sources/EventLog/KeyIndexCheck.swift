@@ -24,10 +24,13 @@ public struct KeyIndexCheck {
         guard try filing({ () throws(FileError) in try File.size(data + "/data.mdb") }) > 0 else { return nil }
         let environment = try Environment(
             folder: data, databasesMax: 8, mapBytes: 1 << 20, readOnly: true)
+        // Not closed before the transaction has ended.
+        defer { withExtendedLifetime(environment) {} }
         _ = try PageWalk.run(environment)
         let transaction = try ReadTransaction(environment)
+        let handle = transaction.handle
         func database(_ name: String, _ flags: Int32) throws(LogError) -> Database {
-            guard let database = try Database(name, flags: flags, in: transaction.handle) else {
+            guard let database = try Database(name, flags: flags, in: handle) else {
                 throw .notALog(folder: data, reason: "key index: it has no \(name)")
             }
             return database
