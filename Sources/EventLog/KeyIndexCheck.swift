@@ -59,6 +59,9 @@ public struct KeyIndexCheck {
         var entry = try runsCursor.move(MDB_FIRST)
         while let (key, value) = entry {
             let run = try Run(number: integerKey(key), value)
+            guard run.number < 1 << 32 else {
+                throw .corrupt(position: 0, reason: "key index: a run has the number \(run.number)")
+            }
             try add(run, blocks, transaction.handle)
             runs += 1
             entry = try runsCursor.move(MDB_NEXT)
