@@ -29,7 +29,7 @@ final class LogCheck {
         let fold = ReadModelCheck.fold(checks, in: folder, highWater: highWater)
         var foldFault: (any Error)?
         var isWhole = false
-        let decoder = RecordDecoder()
+        let decoder = RecordDecoder(shapesMax: Refold.shapesMax)
         do {
             let result = try folder.log.verify(
                 through: highWater,

@@ -24,10 +24,13 @@ public struct KeyIndexCheck {
         guard try filing({ () throws(FileError) in try File.size(data + "/data.mdb") }) > 0 else { return nil }
         let environment = try Environment(
             folder: data, databasesMax: 8, mapBytes: 1 << 20, readOnly: true)
+        // Not closed before the transaction has ended.
+        defer { withExtendedLifetime(environment) {} }
         _ = try PageWalk.run(environment)
         let transaction = try ReadTransaction(environment)
+        let handle = transaction.handle
         func database(_ name: String, _ flags: Int32) throws(LogError) -> Database {
-            guard let database = try Database(name, flags: flags, in: transaction.handle) else {
+            guard let database = try Database(name, flags: flags, in: handle) else {
                 throw .notALog(folder: data, reason: "key index: it has no \(name)")
             }
             return database
@@ -56,6 +59,9 @@ public struct KeyIndexCheck {
         var entry = try runsCursor.move(MDB_FIRST)
         while let (key, value) = entry {
             let run = try Run(number: integerKey(key), value)
+            guard run.number < 1 << 32 else {
+                throw .corrupt(position: 0, reason: "key index: a run has the number \(run.number)")
+            }
             try add(run, blocks, transaction.handle)
             runs += 1
             entry = try runsCursor.move(MDB_NEXT)
