@@ -10,8 +10,6 @@ public struct APILimits: Sendable {
     public var callbackPauseMilliseconds = 50
     /// CloudEvents in one batch of LiteLLM's `openmeter` callback.
     public var openMeterBatchMax = 10_000
-    /// Events in one Lago batch: Lago's own limit is 100.
-    public var lagoBatchMax = 100
     /// Body of `POST /v1/events`.
     public var eventsBodyBytesMax = 32 << 20
     /// Body of a LiteLLM callback: batches with full messages pass 100 MB. It is never whole in memory.
