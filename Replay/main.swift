@@ -10,6 +10,14 @@ let usage = """
       tallystick-replay export  --data DIR    every record as NDJSON on standard output, lossless
       tallystick-replay import  --data DIR    an export from standard input into a new folder
       tallystick-replay diff    DIR OTHER     the first difference between two logs; their read models
+      tallystick-replay what-if --data DIR --prices FILE [--plans FILE] [--from TIME] [--to TIME] [--org ORG]
+                                              what calls would have cost with other prices or plans
+        --apply [--yes]                       writes that as one set: a daemon stopped, or [--url URL --key KEY], or
+        --revert SET [--yes]                  takes a set back                          [--events FILE] for curl
+      tallystick-replay reconcile --data DIR --against FILE [--format litellm|csv] [--from TIME] [--to TIME]
+                                              the log against a gateway's spend log or a provider's export
+        [--org ORG] [--source PREFIX] [--by id|facts] [--columns id=NAME,cost_usd=NAME,...]
+        [--tolerance-usd X] [--tolerance-ms N] [--limit N]
 
     --json prints the result as one JSON object. All but import and rebuild work beside a running daemon.
     Exit codes: 0 it holds, 1 it does not (and says where), 2 it could not run.
@@ -40,6 +48,8 @@ do {
     case "export": exit(try export(Arguments(rest)))
     case "import": exit(try importRecords(Arguments(rest)))
     case "diff": exit(try diff(Arguments(rest)))
+    case "what-if": exit(try whatIf(rest))
+    case "reconcile": exit(try reconcile(rest))
     case "help", "--help", "-h":
         print(usage)
     default:

@@ -19,7 +19,7 @@ extension Book {
             requested = try catalog.rate(call, at: time).charge
         }
         let funding = assigned?.assignment.funding ?? .org
-        let calls = callsStanding(request, at: time)
+        let calls = callsStanding(org: request.org, user: request.user, keySource: request.keySource, at: time)
         let room = ledger.room(org: request.org, user: request.user, funding: funding, at: time)
         let policy = plan.flatMap { plan in assigned.map { plan.plan.overage(under: $0.assignment) } }
         let (available, credits) = Book.judge(
@@ -36,6 +36,21 @@ extension Book {
             decision.refusal = Refusal(rule: rule, owner: payer, requested: requested, available: available)
         }
         return decision
+    }
+
+    /// The rule that would refuse a call that costs `charge`, were it asked for now; nil when none would. Of a call that
+    /// came already: the hold that it settles must have ended.
+    func refusal(
+        of call: Call, charge: Money, by terms: Terms, at time: Timestamp
+    ) -> Refusal.Rule? {
+        let calls = callsStanding(org: call.org, user: call.user, keySource: call.keySource, at: time)
+        if calls.contains(where: { !$0.status.allowsOneMore }) { return .calls }
+        if charge == .zero { return nil }
+        let room = ledger.room(
+            org: call.org, user: call.user, funding: terms.assigned?.assignment.funding ?? .org, at: time)
+        return Book.judge(
+            charge, room: room, policy: terms.overage ?? .block, limit: terms.definition?.plan.overageLimit
+        ).refusal
     }
 
     /// What could be held at most, and the rule that refuses `requested`.
@@ -67,14 +82,16 @@ extension Book {
     }
 
     /// Every limit of the org's plan and of the user's: each must have room.
-    private func callsStanding(_ request: AuthorizationRequest, at time: Timestamp) -> [CallsStanding] {
+    private func callsStanding(
+        org: Name?, user: Name?, keySource: Call.KeySource, at time: Timestamp
+    ) -> [CallsStanding] {
         guard let counts else { preconditionFailure("a book that does not count calls cannot authorize") }
         var standings: [CallsStanding] = []
-        for owner in [request.org.map(Owner.org), request.user.map(Owner.user)] {
+        for owner in [org.map(Owner.org), user.map(Owner.user)] {
             guard let owner, let assigned = catalog.assigned(owner, at: time),
                 let plan = catalog.definition(assigned.assignment.plan, at: time)?.plan
             else { continue }
-            if request.keySource == .byok && !plan.byokCountsCalls { continue }
+            if keySource == .byok && !plan.byokCountsCalls { continue }
             for limit in plan.calls {
                 let anchorDay = assigned.assignment.anchorDay
                 let window = Quota.window(limit.per, containing: time.day, anchorDay: anchorDay)
@@ -151,7 +168,8 @@ extension Book {
         return Settlement(kind: charge > hold.amount ? .exceeded : .covered, held: hold.amount, charged: charge)
     }
 
-    private mutating func end(_ key: HoldKey) -> Hold? {
+    @discardableResult
+    mutating func end(_ key: HoldKey) -> Hold? {
         guard let hold = ledger.release(key) else { return nil }
         counts?.run(-1, hold.keySource, org: hold.org, user: hold.user)
         return hold
