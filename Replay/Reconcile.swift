@@ -118,7 +118,7 @@ struct ReconcileRequest {
     }
 
     func wants(_ row: SpendRow) -> Bool {
-        if let org, row.org != org.text { return false }
+        if let org, let theirs = row.org, theirs != org.text { return false }
         guard let time = row.time else { return from == nil && until == nil }
         return (from.map { $0 <= time } ?? true) && (until.map { time < $0 } ?? true)
     }

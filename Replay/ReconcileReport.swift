@@ -5,7 +5,7 @@ import Platform
 
 /// What a reconciliation found. With `json` every difference is written as it is found; else the first `limit` of them.
 struct ReconcileReport {
-    private struct Side {
+    fileprivate struct Side {
         var calls = 0
         var inputTokens: Int128 = 0
         var outputTokens: Int128 = 0
