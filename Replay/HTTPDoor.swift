@@ -47,7 +47,8 @@ final class HTTPDoor: EventDoor {
                 continue
             }
             guard status == 200 else {
-                throw Refusal(text: "the daemon answered \(status): \(String(decoding: body.prefix(500), as: UTF8.self))")
+                let told = String(decoding: body.prefix(500), as: UTF8.self)
+                throw Refusal(text: "the daemon answered \(status): \(told)")
             }
             return try HTTPDoor.verdicts(body)
         }

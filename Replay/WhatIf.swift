@@ -123,7 +123,8 @@ struct Question {
             facts.append(.pricesPublished(list))
         }
         for fact in facts {
-            NativeFormat.write(Event(source: Repricing.source, id: Repricing.source, time: nil, fact: fact), into: &writer)
+            let event = Event(source: Repricing.source, id: Repricing.source, time: nil, fact: fact)
+            NativeFormat.write(event, into: &writer)
         }
         writer.endArray()
         return String(SHA256.hash(writer.bytes).hex.prefix(12))

@@ -3,8 +3,8 @@ import Glibc
 import JSON
 import Platform
 
-/// What the amendments of a set will do, told before anybody says yes: each call is rated again by all that is published
-/// by now and in force at its own time, which may be more than when it came.
+/// What the amendments of a set will do, told before anybody says yes: each call is rated again by all that is
+/// published by now and in force at its own time, which may be more than when it came.
 struct Forecast {
     private var before: Catalog
     private var after: Catalog
@@ -51,8 +51,8 @@ struct Change {
         var lines: [String] = []
         if forecast.otherwise > 0 {
             lines.append(
-                "\(forecast.otherwise) of these calls will be charged otherwise than shown: lists or plans of their time "
-                    + "were published after they came, and an amendment knows them.")
+                "\(forecast.otherwise) of these calls will be charged otherwise than shown: lists or plans of their "
+                    + "time were published after they came, and an amendment knows them.")
         }
         if forecast.oneWay > 0 {
             lines.append(
@@ -62,7 +62,8 @@ struct Change {
     }
 
     private var summary: String {
-        "set \(repricing.id): \(repricing.publications.count) events of prices and plans, \(forecast.amendments) amendments"
+        "set \(repricing.id): \(repricing.publications.count) events of prices and plans, "
+            + "\(forecast.amendments) amendments"
     }
 
     /// Asks on a terminal; nobody there says no.

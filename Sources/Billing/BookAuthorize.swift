@@ -38,8 +38,8 @@ extension Book {
         return decision
     }
 
-    /// The rule that would refuse a call that costs `charge`, were it asked for now; nil when none would. Of a call that
-    /// came already: the hold that it settles must have ended.
+    /// The rule that would refuse a call that costs `charge`, were it asked for now; nil when none would. Of a call
+    /// that came already: the hold that it settles must have ended.
     func refusal(
         of call: Call, charge: Money, by terms: Terms, at time: Timestamp
     ) -> Refusal.Rule? {

@@ -1,5 +1,5 @@
-/// The events that put an alternative into force for calls that came already, as one set that can be taken back: what is
-/// published, and an amendment for each call that then costs otherwise.
+/// The events that put an alternative into force for calls that came already, as one set that can be taken back: what
+/// is published, and an amendment for each call that then costs otherwise.
 ///
 /// An amended call is rated by what is published by then and in force at its own time. So the set publishes the
 /// alternative from its start on, again wherever the log has something else coming into force within its time, and at

@@ -1,5 +1,5 @@
-/// Other prices and plans for the calls of a time: what somebody who asks "what if" puts in the place of those that were
-/// published.
+/// Other prices and plans for the calls of a time: what somebody who asks "what if" puts in the place of those that
+/// were published.
 public struct Substitution: Sendable {
     /// In force in the place of every published list; its own effective time counts for nothing. Nil: prices as they
     /// were.

@@ -20,8 +20,8 @@ public struct WhatIf: Sendable {
         }
     }
 
-    /// One owner's calls in the time that the substitution covers, as they stand; by their own org, or by user where they
-    /// have none.
+    /// One owner's calls in the time that the substitution covers, as they stand; by their own org, or by user where
+    /// they have none.
     public struct Row: Hashable, Sendable {
         public let owner: Owner
         /// `llm.call`s that were not voided.

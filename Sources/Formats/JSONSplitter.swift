@@ -1,5 +1,5 @@
-/// Finds where the objects of a large JSON array end, or of lines of objects, in pieces of any size: each is then read by
-/// itself, and only one at a time is in memory. What is inside of an object is its reader's matter.
+/// Finds where the objects of a large JSON array end, or of lines of objects, in pieces of any size: each is then read
+/// by itself, and only one at a time is in memory. What is inside of an object is its reader's matter.
 public struct JSONSplitter: Sendable {
     public struct Fault: Error, Hashable, Sendable, CustomStringConvertible {
         /// From 0, of the whole text.

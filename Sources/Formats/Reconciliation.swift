@@ -1,7 +1,8 @@
 public import Billing
 
-/// Calls as the log holds them against calls as somebody else counted them, one to one. A call is found by its id, or by
-/// what is known of it: model and tokens to the digit, time within a tolerance. Of several that fit, the nearest in time.
+/// Calls as the log holds them against calls as somebody else counted them, one to one. A call is found by its id, or
+/// by what is known of it: model and tokens to the digit, time within a tolerance. Of several that fit, the nearest in
+/// time.
 public struct Reconciliation: Sendable {
     /// A call of the log, as it stands.
     public struct Call: Sendable {
@@ -123,8 +124,10 @@ public struct Reconciliation: Sendable {
                 let distance = abs(time.microseconds - call.time.microseconds)
                 guard distance <= toleranceMicroseconds else { continue }
                 let sameCost = entry.row.cost == call.cost
-                let isBetter = best.map { distance < $0.distance || distance == $0.distance && sameCost && !$0.sameCost }
-                if isBetter ?? true { best = (Int(index), distance, sameCost) }
+                if let best, best.distance < distance || best.distance == distance && (best.sameCost || !sameCost) {
+                    continue
+                }
+                best = (Int(index), distance, sameCost)
             }
         }
         guard let best else { return .missingThere }

@@ -110,7 +110,7 @@ public struct SpendRow: Hashable, Sendable {
                     }
                     places[member] = place
                 } else {
-                    for name in member.names where places[member] == nil { places[member] = lowered.firstIndex(of: name) }
+                    places[member] = member.names.lazy.compactMap { lowered.firstIndex(of: $0) }.first
                 }
             }
             guard places[.id] != nil || places[.time] != nil && places[.model] != nil else {

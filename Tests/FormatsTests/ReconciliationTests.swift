@@ -50,7 +50,8 @@ import Testing
     @Test func `bytes that are no text, and a field without end, are faults`() {
         #expect(throws: CSVReader.Fault.self) { try read([[0x61, 0x2C, 0xFF, 0x0A]]) }
         #expect(throws: CSVReader.Fault.self) { try read([[0xEF, 0xBB]]) }
-        #expect(throws: CSVReader.Fault.self) { try read([[UInt8](repeating: 0x61, count: CSVReader.fieldBytesMax + 1)]) }
+        let long = [UInt8](repeating: 0x61, count: CSVReader.fieldBytesMax + 1)
+        #expect(throws: CSVReader.Fault.self) { try read([long]) }
         #expect(throws: CSVReader.Fault.self) { try read([[UInt8](repeating: 0x2C, count: CSVReader.fieldsMax)]) }
     }
 }
@@ -59,7 +60,9 @@ import Testing
     private func split(_ pieces: [[UInt8]]) throws -> [String] {
         var splitter = JSONSplitter()
         var objects: [String] = []
-        for piece in pieces { try splitter.push(piece) { bytes, _ in objects.append(String(decoding: bytes, as: UTF8.self)) } }
+        for piece in pieces {
+            try splitter.push(piece) { bytes, _ in objects.append(String(decoding: bytes, as: UTF8.self)) }
+        }
         try splitter.end()
         return objects
     }
@@ -145,7 +148,8 @@ import Testing
     private func books(_ rows: [SpendRow], tolerance: String = "0") -> (Reconciliation, [String]) {
         var books = Reconciliation(
             timeToleranceMilliseconds: 1000, costTolerance: (try? Decimal(parsing: tolerance.utf8)) ?? .zero)
-        return (books, rows.compactMap { text(books.add($0)) })
+        let found = rows.compactMap { text(books.add($0)) }
+        return (books, found)
     }
 
     private func text(_ finding: Reconciliation.Finding?) -> String? {
