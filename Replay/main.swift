@@ -5,19 +5,27 @@ import Platform
 let usage = """
     tallystick-replay: proves that every number follows from the log
 
-      tallystick-replay verify  --data DIR    hashes, frames, gaps; refolds all, compares the read models
+      tallystick-replay verify  --data DIR    hashes, frames, gaps, tiles, index; refolds all, compares the read models
+          --checkpoint FILE                   and that the log still begins with what a saved checkpoint covers
       tallystick-replay rebuild --data DIR    deletes the read models, folds them again (daemon stopped)
       tallystick-replay export  --data DIR    every record as NDJSON on standard output, lossless
       tallystick-replay import  --data DIR    an export from standard input into a new folder
       tallystick-replay diff    DIR OTHER     the first difference between two logs; their read models
+      tallystick-replay prove   --data DIR    the log's checkpoint (C2SP): origin, size, root; with
+          --position N [--size S]             that record N is in the log (RFC 6962 inclusion proof)
+          --first A [--second B]              that the log of B records begins with that of A (consistency proof)
+          --checkpoint FILE                   that the log still begins with what a saved checkpoint covers
       tallystick-replay what-if --data DIR --prices FILE [--plans FILE] [--from TIME] [--to TIME] [--org ORG]
                                               what calls would have cost with other prices or plans
-        --apply [--yes]                       writes that as one set: a daemon stopped, or [--url URL --key KEY], or
-        --revert SET [--yes]                  takes a set back                          [--events FILE] for curl
+          --apply [--yes]                     writes it as one set: the daemon stopped, or through it with
+                                              --url URL --key KEY, or for curl with --events FILE
+          --revert SET [--yes]                takes a set back, by the same ways
       tallystick-replay reconcile --data DIR --against FILE [--format litellm|csv] [--from TIME] [--to TIME]
                                               the log against a gateway's spend log or a provider's export
-        [--org ORG] [--source PREFIX] [--by id|facts] [--columns id=NAME,cost_usd=NAME,...]
-        [--tolerance-usd X] [--tolerance-ms N] [--limit N]
+          --org ORG, --source PREFIX          only these calls
+          --by id|facts, --tolerance-ms N     how a call is found
+          --columns id=NAME,cost_usd=NAME     which columns of a CSV say what
+          --tolerance-usd X, --limit N        what agrees; how many differences are listed
 
     --json prints the result as one JSON object. All but import and rebuild work beside a running daemon.
     Exit codes: 0 it holds, 1 it does not (and says where), 2 it could not run.
@@ -43,11 +51,15 @@ do {
     }
     let rest = Array(arguments.dropFirst())
     switch verb {
-    case "verify": exit(try verify(Arguments(rest)))
+    case "verify": exit(try verify(Arguments(rest, options: ["checkpoint"])))
     case "rebuild": exit(try rebuild(Arguments(rest)))
     case "export": exit(try export(Arguments(rest)))
     case "import": exit(try importRecords(Arguments(rest)))
     case "diff": exit(try diff(Arguments(rest)))
+    case "prove":
+        exit(
+            try prove(
+                Arguments(rest, options: ["position", "size", "first", "second", "checkpoint", "log-origin"])))
     case "what-if": exit(try whatIf(rest))
     case "reconcile": exit(try reconcile(rest))
     case "help", "--help", "-h":

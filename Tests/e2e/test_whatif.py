@@ -54,10 +54,9 @@ def history():
         call("secret", org="a", model="secret-1", usage=tokens(2000)), call("odd", org="a", model="unknown"),
         event("usage", "llm.usage", org="b", provider="openai", model="gpt-4o", operation="chat", status="success",
               usage=tokens(3000)),
-        event("void", "llm.call.voided", source="test", id="c-1", reason="twice"),
+        {"specversion": "1.0", "source": "test", "id": "void", "type": "llm.call.voided",
+         "data": {"source": "test", "id": "c-1", "reason": "twice"}},
     ]
-    calls[-1] = {**calls[-1], "id": "void", "source": "test",
-                 "data": {"source": "test", "id": "c-1", "reason": "twice"}}
     for name, org in (("amend", "a"), ("again", "c")):
         corrected = call(name, org=org, usage=tokens(4000))["data"]
         calls.append({"specversion": "1.0", "source": "test", "id": name, "type": "llm.call.amended",
