@@ -6,34 +6,47 @@ import Platform
 
 /// A running daemon: `http://ADDRESS:PORT`, or `unix:PATH` of its socket. One connection, one request at a time.
 final class HTTPDoor: EventDoor {
-    private let socket: Int32
+    /// Nil once the connection broke, or was closed for being idle.
+    private var socket: Int32?
+    private let url: String
     private let host: String
     private let key: String
 
     private static let timeoutSeconds = 120
     private static let headBytesMax = 64 << 10
     private static let bodyBytesMax = 64 << 20
-    /// How often a daemon that is busy or full is asked again, a second apart.
+    /// How often a daemon that is busy, full or away is asked again, a second apart.
     private static let triesMax = 30
+
+    private struct Broken: Error {}
 
     init(_ url: String, key: String) throws {
         guard key.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else { throw Refusal(text: "the key is no key") }
         self.key = key
-        if url.hasPrefix("unix:") {
-            host = "localhost"
-            socket = try HTTPDoor.connect(path: String(url.dropFirst("unix:".count)))
-        } else {
-            (socket, host) = try HTTPDoor.connect(url: url)
-        }
+        self.url = url
+        let isPath = url.hasPrefix("unix:")
+        host = isPath ? "localhost" : String(url.dropFirst("http://".count).prefix { $0 != "/" })
+        socket = try HTTPDoor.connect(url)
+    }
+
+    private static func connect(_ url: String) throws -> Int32 {
+        let isPath = url.hasPrefix("unix:")
+        let socket = try isPath ? connect(path: String(url.dropFirst("unix:".count))) : connect(address: url)
         var timeout = timeval(tv_sec: HTTPDoor.timeoutSeconds, tv_usec: 0)
         let size = socklen_t(MemoryLayout<timeval>.size)
         setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &timeout, size)
         setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &timeout, size)
+        return socket
     }
 
-    deinit { Glibc.close(socket) }
+    func close() throws {
+        if let socket { Glibc.close(socket) }
+        socket = nil
+    }
 
-    func close() throws {}
+    deinit {
+        if let socket { Glibc.close(socket) }
+    }
 
     func post(_ events: [Event]) throws -> Posted {
         var writer = JSONWriter(reservingCapacity: 512 * events.count)
@@ -41,7 +54,18 @@ final class HTTPDoor: EventDoor {
         for event in events { NativeFormat.write(event, into: &writer) }
         writer.endArray()
         for _ in 0..<HTTPDoor.triesMax {
-            let (status, body) = try request(writer.bytes)
+            let status: Int
+            let body: [UInt8]
+            do {
+                let socket = try self.socket ?? HTTPDoor.connect(url)
+                self.socket = socket
+                (status, body) = try request(writer.bytes, on: socket)
+            } catch is Broken {
+                // Whether the events were stored is not known, and need not be: posted again they are duplicates.
+                try close()
+                sleep(1)
+                continue
+            }
             if status == 503 || status == 507 {
                 sleep(1)
                 continue
@@ -71,15 +95,15 @@ final class HTTPDoor: EventDoor {
         return posted
     }
 
-    private func request(_ body: [UInt8]) throws -> (status: Int, body: [UInt8]) {
+    private func request(_ body: [UInt8], on socket: Int32) throws -> (status: Int, body: [UInt8]) {
         let head = "POST /v1/events HTTP/1.1\r\nHost: \(host)\r\nAuthorization: Bearer \(key)\r\n"
             + "Content-Type: application/json\r\nContent-Length: \(body.count)\r\n\r\n"
-        try send(Array(head.utf8) + body)
+        try HTTPDoor.send(Array(head.utf8) + body, on: socket)
         var received: [UInt8] = []
         var headEnd: Int?
         while headEnd == nil {
             guard received.count <= HTTPDoor.headBytesMax else { throw Refusal(text: "the daemon's answer has no end") }
-            received += try receive()
+            received += try HTTPDoor.receive(on: socket)
             headEnd = HTTPDoor.endOfHead(received)
         }
         guard let headEnd else { preconditionFailure("a head without an end") }
@@ -90,7 +114,7 @@ final class HTTPDoor: EventDoor {
             (0...HTTPDoor.bodyBytesMax).contains(length)
         else { throw Refusal(text: "what answers there is no tallystick") }
         var answer = Array(received[headEnd...])
-        while answer.count < length { answer += try receive() }
+        while answer.count < length { answer += try HTTPDoor.receive(on: socket) }
         return (status, answer)
     }
 
@@ -99,36 +123,31 @@ final class HTTPDoor: EventDoor {
         return (4...bytes.count).first { bytes[($0 - 4)..<$0].elementsEqual([13, 10, 13, 10]) }
     }
 
-    private func send(_ bytes: [UInt8]) throws {
+    private static func send(_ bytes: [UInt8], on socket: Int32) throws {
         var sent = 0
         while sent < bytes.count {
             let count = bytes.withUnsafeBytes {
                 Glibc.send(socket, $0.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL))
             }
             if count < 0 && errno == EINTR { continue }
-            guard count > 0 else { throw HTTPDoor.broken() }
+            guard count > 0 else { throw Broken() }
             sent += count
         }
     }
 
-    private func receive() throws -> [UInt8] {
+    private static func receive(on socket: Int32) throws -> [UInt8] {
         var buffer = [UInt8](repeating: 0, count: 16 << 10)
         while true {
             let count = recv(socket, &buffer, buffer.count, 0)
             if count < 0 && errno == EINTR { continue }
-            guard count > 0 else { throw HTTPDoor.broken() }
+            guard count > 0 else { throw Broken() }
             return Array(buffer[..<count])
         }
     }
 
-    /// Whether the last events were stored is not known, and need not be: posted again they are duplicates.
-    private static func broken() -> Refusal {
-        Refusal(text: "the connection to the daemon broke: run it again, and it goes on where it was")
-    }
-
     // MARK: - Connecting
 
-    private static func connect(url: String) throws -> (Int32, String) {
+    private static func connect(address url: String) throws -> Int32 {
         guard url.hasPrefix("http://") else {
             throw Refusal(text: "--url is http://ADDRESS:PORT or unix:PATH, not \"\(url)\"")
         }
@@ -153,7 +172,7 @@ final class HTTPDoor: EventDoor {
             let socket = Glibc.socket(one.pointee.ai_family, one.pointee.ai_socktype | Int32(SOCK_CLOEXEC.rawValue), 0)
             if socket >= 0 {
                 if Glibc.connect(socket, one.pointee.ai_addr, one.pointee.ai_addrlen) == 0 {
-                    return (socket, String(authority))
+                    return socket
                 }
                 Glibc.close(socket)
             }

@@ -128,17 +128,17 @@ public struct WhatIf: Sendable {
         let (now, deniedNow) = try alternative.takeAsking(
             event.fact, call: call, charging: correction?.isSettled == true ? terms : ownTerms, asking: ownTerms,
             at: time)
-        let version = Version(then: then, now: now)
-        if correction != nil { keep(version, of: position) }
+        let cost = Cost(then: then, now: now)
+        if correction != nil { keep(Version(cost, then: then, now: now), of: position) }
         if substitution.covers(time) {
             let row = row(of: call)
-            count(version, isCall: event.fact.countsCall, in: row, sign: 1)
+            count(cost, isCall: event.fact.countsCall, in: row, sign: 1)
             if deniedThen { rows[row].deniedThen += 1 }
             if deniedNow { rows[row].deniedNow += 1 }
         }
-        guard correction == nil, version.differs else { return nil }
+        guard correction == nil, cost.then != cost.now else { return nil }
         return difference(
-            (event.source, event.id), call, version, at: position, occurredAt: time, isCall: event.fact.countsCall)
+            (event.source, event.id), call, cost, at: position, occurredAt: time, isCall: event.fact.countsCall)
     }
 
     private mutating func correct(
@@ -160,32 +160,32 @@ public struct WhatIf: Sendable {
             guard let owner = standing.org.map(Owner.org) ?? standing.user.map(Owner.user) else {
                 preconditionFailure("position \(position) corrects a call of nobody")
             }
-            count(old, isCall: standing.isCall, in: row(of: owner), sign: -1)
+            count(old.cost, isCall: standing.isCall, in: row(of: owner), sign: -1)
         }
         guard case .callAmended(let amended) = event.fact else {
             versions[standing.original] = nil
             return nil
         }
-        let version = Version(then: then, now: now)
-        keep(version, of: standing.original)
+        let cost = Cost(then: then, now: now)
+        keep(Version(cost, then: then, now: now), of: standing.original)
         if substitution.covers(standing.occurredAt) {
-            count(version, isCall: standing.isCall, in: row(of: amended.call), sign: 1)
+            count(cost, isCall: standing.isCall, in: row(of: amended.call), sign: 1)
         }
-        guard correction?.last == position, version.differs else { return nil }
+        guard correction?.last == position, cost.then != cost.now else { return nil }
         return difference(
-            (amended.source, amended.id), amended.call, version, at: position, occurredAt: standing.occurredAt,
+            (amended.source, amended.id), amended.call, cost, at: position, occurredAt: standing.occurredAt,
             isCall: standing.isCall)
     }
 
     private mutating func difference(
-        _ key: (source: Name, id: Name), _ call: Call, _ version: Version, at position: UInt64,
+        _ key: (source: Name, id: Name), _ call: Call, _ cost: Cost, at position: UInt64,
         occurredAt: Timestamp, isCall: Bool
     ) -> Difference {
         let row = row(of: call)
         rows[row].differing += 1
         return Difference(
             source: key.source, id: key.id, position: position, occurredAt: occurredAt, isCall: isCall, call: call,
-            then: version.then, now: version.charge.total)
+            then: cost.then, now: cost.now)
     }
 
     /// Lots that ended with something left in the alternative only: nobody recorded their end. Where both books have
@@ -212,36 +212,48 @@ public struct WhatIf: Sendable {
 
     // MARK: - What a version cost
 
-    private struct Version: Sendable {
+    private struct Cost: Sendable {
         var then: Money
-        /// In the alternative.
-        var charge: ChargeRecord
+        var now: Money
         var isUnpricedThen = false
         var isUnpricedNow = false
-        /// Whether the alternative took the same from the same lots.
+
+        init(_ amount: Money) {
+            then = amount
+            now = amount
+        }
+
+        init(then: Outcome, now: Outcome) {
+            self.then = then.rating?.charge ?? .zero
+            self.now = now.rating?.charge ?? .zero
+            isUnpricedThen = then.rating?.unpriced != nil
+            isUnpricedNow = now.rating?.unpriced != nil
+        }
+    }
+
+    private struct Version: Sendable {
+        var cost: Cost
+        /// What the alternative took from which lots.
+        var charge: ChargeRecord
+        /// Whether it is what happened.
         var isSame = true
 
         /// As a record says it.
         init(_ charge: ChargeRecord) {
-            then = charge.total
+            cost = Cost(charge.total)
             self.charge = charge
         }
 
-        init(then: Outcome, now: Outcome) {
-            let happened = then.charge ?? ChargeRecord()
-            self.then = happened.total
+        init(_ cost: Cost, then: Outcome, now: Outcome) {
+            self.cost = cost
             charge = now.charge ?? ChargeRecord()
-            isUnpricedThen = then.rating?.unpriced != nil
-            isUnpricedNow = now.rating?.unpriced != nil
-            isSame = charge == happened
+            isSame = charge == then.charge ?? ChargeRecord()
         }
-
-        var differs: Bool { then != charge.total }
     }
 
     /// For the correction that comes. What its record says of the version needs no place.
     private mutating func keep(_ version: Version, of original: UInt64) {
-        let isKept = !version.isSame || version.isUnpricedThen || version.isUnpricedNow
+        let isKept = !version.isSame || version.cost.isUnpricedThen || version.cost.isUnpricedNow
         versions[original] = isKept ? version : nil
     }
 
@@ -264,12 +276,12 @@ public struct WhatIf: Sendable {
         return rows.count - 1
     }
 
-    private mutating func count(_ version: Version, isCall: Bool, in row: Int, sign: Int64) {
+    private mutating func count(_ cost: Cost, isCall: Bool, in row: Int, sign: Int64) {
         if isCall { rows[row].calls += sign }
-        rows[row].chargedThen += Int128(version.then.nanos) * Int128(sign)
-        rows[row].chargedNow += Int128(version.charge.total.nanos) * Int128(sign)
-        if version.isUnpricedThen { rows[row].unpricedThen += sign }
-        if version.isUnpricedNow { rows[row].unpricedNow += sign }
+        rows[row].chargedThen += Int128(cost.then.nanos) * Int128(sign)
+        rows[row].chargedNow += Int128(cost.now.nanos) * Int128(sign)
+        if cost.isUnpricedThen { rows[row].unpricedThen += sign }
+        if cost.isUnpricedNow { rows[row].unpricedNow += sign }
     }
 }
 
