@@ -45,7 +45,10 @@ let package = Package(
             path: "Sources/tallystick"),
         program(
             "tallystick-replay",
-            uses: ["Projections", "EventLog", "Records", "Formats", "Billing", "JSON", "Hashing", "Platform", "Engine"],
+            uses: [
+                "Snapshots", "Projections", "EventLog", "Records", "Formats", "Billing", "JSON", "Hashing", "Platform",
+                "Engine",
+            ],
             path: "Replay"),
         // The one that uses FoundationNetworking: https to the outside, which the daemon has no need of.
         program(
@@ -59,6 +62,9 @@ let package = Package(
                 "HTTP", "JSON", "Billing", "Formats", "Records", "Engine", "EventLog", "Projections", "Schemas",
                 "Hashing", "Platform",
             ]),
+        module(
+            "Snapshots",
+            uses: ["Billing", "Records", "EventLog", "Projections", "JSON", "Hashing", "Platform"]),
         module(
             "Projections",
             uses: ["Billing", "Records", "EventLog", "SQLite", "Schemas", "Hashing", "Platform"]),
@@ -78,7 +84,7 @@ let package = Package(
 
         // Files that are the truth, embedded as bytes.
         .target(
-            name: "Schemas", path: "Schemas", exclude: ["RECORD.md", "RULES.md"],
+            name: "Schemas", path: "Schemas", exclude: ["RECORD.md", "RULES.md", "SNAPSHOT.md"],
             resources: [
                 .embedInCode("readmodel.sql"),
                 .embedInCode("calls.sql"),
@@ -114,6 +120,11 @@ let package = Package(
         tests(
             "Projections",
             uses: ["Projections", "EventLog", "SQLite", "Records", "Billing", "Hashing", "Platform", "TestEvents"]),
+        tests(
+            "Snapshots",
+            uses: [
+                "Snapshots", "Projections", "EventLog", "Records", "Billing", "Hashing", "Platform", "TestEvents",
+            ]),
         tests("Engine", uses: ["Engine", "EventLog", "Records", "Billing", "Platform"]),
         tests("Server", uses: ["Server", "HTTP", "Platform"]),
         tests("API", uses: ["API", "HTTP", "JSON", "Billing", "Hashing", "Schemas", "Platform"]),

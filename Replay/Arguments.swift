@@ -1,25 +1,54 @@
-/// The command line of a verb: `--data DIR`, `--json`, and folders by place.
+/// The command line of a verb: `--data DIR`, `--json`, the options and flags of its own, and folders by place.
 struct Arguments {
-    private(set) var data: String?
     private(set) var json = false
     private(set) var folders: [String] = []
+    private var values: [String: String] = [:]
+    private var flags: Set<String> = []
 
-    init(_ arguments: [String]) throws {
+    /// - Parameters:
+    ///   - options: what the verb takes with a value, without the dashes: `--name VALUE` or `--name=VALUE`.
+    ///   - flags: what it takes without one.
+    init(_ arguments: [String], options: Set<String> = [], flags known: Set<String> = []) throws {
         var rest = arguments[...]
         while let argument = rest.popFirst() {
-            if argument == "--json" {
-                json = true
-            } else if argument == "--data" {
-                guard let value = rest.popFirst() else { throw Refusal(text: "--data needs a folder") }
-                data = value
-            } else if argument.hasPrefix("--data=") {
-                data = String(argument.dropFirst("--data=".count))
-            } else if argument.hasPrefix("--") {
-                throw Refusal(text: "unknown option \(argument)")
-            } else {
+            guard argument.hasPrefix("--") else {
                 folders.append(argument)
+                continue
+            }
+            let parts = argument.dropFirst(2).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            let name = String(parts[0])
+            if parts.count == 1 && (name == "json" || known.contains(name)) {
+                if name == "json" { json = true } else { flags.insert(name) }
+            } else if name == "data" || options.contains(name) {
+                guard let value = parts.count == 2 ? String(parts[1]) : rest.popFirst() else {
+                    throw Refusal(text: name == "data" ? "--data needs a folder" : "--\(name) needs a value")
+                }
+                guard values.updateValue(value, forKey: name) == nil else {
+                    throw Refusal(text: "--\(name) is given twice")
+                }
+            } else {
+                throw Refusal(text: "unknown option \(argument)")
             }
         }
+    }
+
+    var data: String? { values["data"] }
+
+    /// The value of an option, as given.
+    subscript(option: String) -> String? { values[option] }
+
+    func has(_ flag: String) -> Bool { flags.contains(flag) }
+
+    /// A whole number in `range`; nil when the option was not given.
+    func integer(_ option: String, in range: ClosedRange<UInt64>) throws -> UInt64? {
+        guard let text = values[option] else { return nil }
+        guard !text.isEmpty, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let number = UInt64(text),
+            range.contains(number)
+        else {
+            throw Refusal(
+                text: "--\(option) must be a whole number from \(range.lowerBound) to \(range.upperBound), not \"\(text)\"")
+        }
+        return number
     }
 
     /// The one folder that a verb works on.

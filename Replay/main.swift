@@ -1,6 +1,7 @@
 import EventLog
 import Glibc
 import Platform
+import Snapshots
 
 let usage = """
     tallystick-replay: proves that every number follows from the log
@@ -10,8 +11,13 @@ let usage = """
       tallystick-replay export  --data DIR    every record as NDJSON on standard output, lossless
       tallystick-replay import  --data DIR    an export from standard input into a new folder
       tallystick-replay diff    DIR OTHER     the first difference between two logs; their read models
+      tallystick-replay snapshot --data DIR --to PATH    log and read models at one position; PATH a folder or a .tar
+          --incremental PREVIOUS              only what came after an earlier snapshot
+      tallystick-replay verify  SNAPSHOT...   every byte of a snapshot and those before it; refolds, compares
+      tallystick-replay restore SNAPSHOT... --data DIR   a new data folder; the last one and what it goes on from
 
-    --json prints the result as one JSON object. All but import and rebuild work beside a running daemon.
+    --json prints the result as one JSON object. All but import, rebuild and restore work beside a running daemon.
+    Nothing is ever overwritten.
     Exit codes: 0 it holds, 1 it does not (and says where), 2 it could not run.
     """
 
@@ -35,11 +41,18 @@ do {
     }
     let rest = Array(arguments.dropFirst())
     switch verb {
-    case "verify": exit(try verify(Arguments(rest)))
+    case "verify":
+        let words = try Arguments(rest)
+        if words.data == nil, let last = words.folders.last, isSnapshot(last) {
+            exit(try verify(snapshots: words.folders, words))
+        }
+        exit(try verify(words))
     case "rebuild": exit(try rebuild(Arguments(rest)))
     case "export": exit(try export(Arguments(rest)))
     case "import": exit(try importRecords(Arguments(rest)))
     case "diff": exit(try diff(Arguments(rest)))
+    case "snapshot": exit(try snapshot(Arguments(rest, options: ["to", "incremental", "log-origin"])))
+    case "restore": exit(try restore(Arguments(rest)))
     case "help", "--help", "-h":
         print(usage)
     default:
@@ -52,8 +65,8 @@ do {
     Console.error("tallystick-replay: \(error)\n")
     // A log that is damaged at its end is refused when it is opened: it does not hold, it is not that nobody could
     // look.
-    switch error as? LogError {
-    case .corrupt, .tooShort: exit(ExitCode.differs)
+    switch error {
+    case LogError.corrupt, LogError.tooShort, SnapshotError.differs: exit(ExitCode.differs)
     default: exit(ExitCode.couldNotRun)
     }
 }
