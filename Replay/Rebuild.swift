@@ -16,7 +16,9 @@ func rebuild(_ arguments: Arguments) throws -> Int32 {
     if Folder.isFolder(folder.readModels) { try Folder.remove(folder.readModels) }
     try Folder.make(folder.readModels)
     let highWater = folder.log.highWater
-    let statuses = try ReadModels.catchUp(folder: folder.readModels, source: folder.source)
+    let statuses = try blocking {
+        try await ReadModels.catchUp(folder: folder.readModels, source: folder.source)
+    }
     let milliseconds = max(1, (SteadyClock.nanoseconds() - started) / 1_000_000)
     var code = ExitCode.holds
     if arguments.json {

@@ -13,14 +13,18 @@ func snapshot(_ arguments: Arguments) throws -> Int32 {
     guard Checkpoint.isOrigin(origin) else { throw Refusal(text: "--log-origin: \(origin) cannot be an origin") }
     let previous = try arguments["incremental"].map { try Snapshot($0) }
     let started = SteadyClock.nanoseconds()
-    var meter: Meter?
-    let made = try SnapshotMaker(folder: folder.path, log: folder.log, origin: origin).make(
-        target, after: previous, madeAt: WallClock.microseconds()
-    ) { done, total in
-        if meter == nil { meter = Meter("snapshot", total: total) }
-        meter?.reach(done)
+    let meter = Lock<Meter?>(nil)
+    let made = try blocking {
+        try await SnapshotMaker(folder: folder.path, log: folder.log, origin: origin).make(
+            target, after: previous, madeAt: WallClock.microseconds()
+        ) { done, total in
+            meter.withLock { meter in
+                if meter == nil { meter = Meter("snapshot", total: total) }
+                meter?.reach(done)
+            }
+        }
     }
-    _ = meter?.end()
+    meter.withLock { _ = $0?.end() }
     let milliseconds = max(1, (SteadyClock.nanoseconds() - started) / 1_000_000)
     let first = made.manifest.firstPosition
     if arguments.json {
@@ -73,9 +77,13 @@ func restore(_ arguments: Arguments) throws -> Int32 {
         report.print(json: arguments.json, verdict: "nothing was restored: the snapshot", since: started)
         return report.exitCode
     }
-    var meter = Meter("restore", total: chain.position)
-    let statuses = try SnapshotRestore(chain).restore(to: target, log: log) { meter.reach($0) }
-    _ = meter.end()
+    let meter = Lock(Meter("restore", total: chain.position))
+    let statuses = try blocking {
+        try await SnapshotRestore(chain).restore(to: target, log: log) { reached in
+            meter.withLock { $0.reach(reached) }
+        }
+    }
+    meter.withLock { _ = $0.end() }
     for status in statuses where status.progress < chain.position {
         report.add(status.name, position: status.progress, "it stopped there: start the daemon to see why")
     }

@@ -115,27 +115,19 @@ public final class ReadModels: Sendable {
     }
 
     /// Folds the log into the read models of `folder` until each has seen all that `source` has or has stopped, closes
-    /// them, and says how far they are. Blocks; not to be called from a task.
-    public static func catchUp(folder: String, source: any RecordSource) throws -> [ProjectorStatus] {
+    /// them, and says how far they are.
+    public static func catchUp(
+        folder: String, source: any RecordSource
+    ) async throws(ProjectionError) -> [ProjectorStatus] {
         let models = ReadModels(folder: folder, source: source)
-        let highWater = source.highWater
-        let done = Condition<Result<[ProjectorStatus], any Error>?>(nil)
-        Task {
-            do {
-                try await models.start()
-                for projector in models.projectors {
-                    await models.wait(
-                        projector.name, until: highWater, timeoutMilliseconds: catchUpMillisecondsMax)
-                }
-                let statuses = models.statuses
-                await models.stop()
-                done.signal { $0 = .success(statuses) }
-            } catch {
-                done.signal { $0 = .failure(error) }
-            }
+        try await models.start()
+        for projector in models.projectors {
+            await models.wait(
+                projector.name, until: source.highWater, timeoutMilliseconds: catchUpMillisecondsMax)
         }
-        guard let result = done.wait(until: { $0 }) else { preconditionFailure("woken without a result") }
-        return try result.get()
+        let statuses = models.statuses
+        await models.stop()
+        return statuses
     }
 
     private static let catchUpMillisecondsMax = 24 * 3600 * 1000

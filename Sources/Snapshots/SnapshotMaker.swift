@@ -10,7 +10,7 @@ import Projections
 /// after all of them; then the frames through there are copied in short read transactions; then each copied read model
 /// is brought forward to that end by folding what it has not seen. So log and read models end at one position, and the
 /// daemon is never held up.
-public struct SnapshotMaker {
+public struct SnapshotMaker: Sendable {
     /// What was made.
     public struct Result: Sendable {
         public var manifest: Manifest
@@ -48,8 +48,9 @@ public struct SnapshotMaker {
     ///   - progress: called with the records that were copied and how many there are.
     /// - Throws: `SnapshotError`, `FileError`, `LogError` (the log itself does not hold), `SQLiteError`.
     public func make(
-        _ target: String, after previous: Snapshot?, madeAt: Int64, progress: (UInt64, UInt64) -> Void = { _, _ in }
-    ) throws -> Result {
+        _ target: String, after previous: Snapshot?, madeAt: Int64,
+        progress: @Sendable (UInt64, UInt64) -> Void = { _, _ in }
+    ) async throws -> Result {
         let link = try previous.map { try self.link(to: $0) }
         let staging = try Staging(target: target)
         var stopped: [String] = []
@@ -69,7 +70,7 @@ public struct SnapshotMaker {
         let hash = try copyFrames(
             after: after, through: end, hash: previous?.manifest.frameHash ?? .zero, tree: &tree, into: staging,
             progress)
-        if previous == nil { (models, stopped) = try bringForward(to: end, in: staging) }
+        if previous == nil { (models, stopped) = try await bringForward(to: end, in: staging.path + "/readmodels") }
         try copyKeys(into: staging)
         try copyParked(into: staging)
 
@@ -142,11 +143,10 @@ public struct SnapshotMaker {
     }
 
     private func bringForward(
-        to end: UInt64, in staging: Staging
-    ) throws -> (models: [Manifest.ReadModel], stopped: [String]) {
-        let place = staging.path + "/readmodels"
+        to end: UInt64, in place: String
+    ) async throws -> (models: [Manifest.ReadModel], stopped: [String]) {
         let source = LogThrough(log: EventLogSource(log), highWater: end)
-        let statuses = try ReadModels.catchUp(folder: place, source: source)
+        let statuses = try await ReadModels.catchUp(folder: place, source: source)
         var models: [Manifest.ReadModel] = []
         for type in ReadModels.all {
             try type.settle(in: place)

@@ -5,7 +5,7 @@ import Platform
 public import Projections
 
 /// Makes a data folder of a chain of snapshots that has been checked.
-public struct SnapshotRestore {
+public struct SnapshotRestore: Sendable {
     let chain: SnapshotChain
 
     public init(_ chain: SnapshotChain) {
@@ -20,8 +20,8 @@ public struct SnapshotRestore {
     ///   - log: as the check gave it.
     /// - Returns: the read models as they are in the folder.
     public func restore(
-        to target: String, log: SnapshotLog, progress: (UInt64) -> Void = { _ in }
-    ) throws -> [ProjectorStatus] {
+        to target: String, log: SnapshotLog, progress: @Sendable (UInt64) -> Void = { _ in }
+    ) async throws -> [ProjectorStatus] {
         let staging = try Staging(target: target, orEmpty: true)
         try makeLog(in: staging.path + "/log", progress)
         let models = staging.path + "/readmodels"
@@ -34,7 +34,7 @@ public struct SnapshotRestore {
             guard try member.copy(to: "\(models)/\(type.name).sqlite") == file.hash else { throw changed(name) }
         }
         // Those of an incremental snapshot are those of the full one, brought forward.
-        let statuses = try ReadModels.catchUp(folder: models, source: log)
+        let statuses = try await ReadModels.catchUp(folder: models, source: log)
         try copy("keys.json", to: staging.path)
         for member in chain.last.archive.members where member.name.hasPrefix("parked/") {
             try Folder.make(staging.path + "/parked")

@@ -10,19 +10,16 @@ import Testing
 
 @testable import Snapshots
 
-/// A data folder with a log of random events, and, when asked for, its read models.
-final class Rig {
-    let root: String
-    var data: String { root + "/data" }
-    var log: EventLog
+/// Adds events to a log, from a thread of its own: a log takes appends from one.
+private actor Appender {
+    private nonisolated let executor = ThreadExecutor(name: "append")
+    nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+    private let log: EventLog
     private var random = RandomEvents(seed: 7)
-    init() throws {
-        root = try Folder.makeTemporary(prefix: "tallystick-snapshots")
-        try Folder.make(root + "/data/log")
-        log = try EventLog.open(folder: root + "/data/log", mode: .readWrite, mapBytes: 1 << 30)
-    }
 
-    deinit { try? Folder.remove(root) }
+    init(_ log: EventLog) {
+        self.log = log
+    }
 
     /// Adds frames of 1 to 7 records each.
     func append(_ count: Int) throws {
@@ -35,20 +32,11 @@ final class Rig {
             let recordedAt = Int64(log.highWater + 1) * 1_000
             for index in 0..<size {
                 let position = log.highWater + UInt64(index) + 1
-                let time = Timestamp(microseconds: 1_793_491_200_000_000 + Int64(position) * 60_000_000)
-                let fact: Fact =
-                    switch position {
-                    case 1:
-                        .pricesPublished(
-                            PriceList(unit: .credits, rules: [PriceRule(anyToken: Decimal(mantissa: 15, scale: 3))]))
-                    case 2:
-                        .creditsGranted(
-                            Grant(owner: .org("o1"), credits: Money(nanos: 50_000_000), category: .paid))
-                    default:
-                        .call(call(position))
-                    }
                 let start = arena.count
-                let event = Event(source: "test", id: Name(checked: "e\(position)"), time: time, fact: fact)
+                let event = Event(
+                    source: "test", id: Name(checked: "e\(position)"),
+                    time: Timestamp(microseconds: 1_793_491_200_000_000 + Int64(position) * 60_000_000),
+                    fact: fact(position))
                 RecordCodec.encode(event, door: .native, key: nil, into: &arena)
                 arena.withUnsafeMutableBytes { bytes in
                     let slot = UnsafeMutableRawBufferPointer(rebasing: bytes[start...])
@@ -62,23 +50,50 @@ final class Rig {
         }
     }
 
-    private func call(_ position: UInt64) -> Call {
-        var call = Call(
-            org: position % 3 == 0 ? "o2" : "o1", provider: "p", model: position % 2 == 0 ? "m" : "n",
-            operation: .chat, status: .success)
-        call.usage = Usage(inputTokens: Int64(position % 1000), outputTokens: 10)
-        return call
+    private func fact(_ position: UInt64) -> Fact {
+        switch position {
+        case 1:
+            return .pricesPublished(
+                PriceList(unit: .credits, rules: [PriceRule(anyToken: Decimal(mantissa: 15, scale: 3))]))
+        case 2:
+            return .creditsGranted(Grant(owner: .org("o1"), credits: Money(nanos: 50_000_000), category: .paid))
+        default:
+            return .call(
+                Call(
+                    org: position % 3 == 0 ? "o2" : "o1", provider: "p", model: position % 2 == 0 ? "m" : "n",
+                    operation: .chat, status: .success,
+                    usage: Usage(inputTokens: Int64(position % 1000), outputTokens: 10)))
+        }
+    }
+}
+
+/// A data folder with a log of events, and, when asked for, its read models.
+private final class Rig: Sendable {
+    let root: String
+    var data: String { root + "/data" }
+    let log: EventLog
+    private let appender: Appender
+
+    init() throws {
+        root = try Folder.makeTemporary(prefix: "tallystick-snapshots")
+        try Folder.make(root + "/data/log")
+        log = try EventLog.open(folder: root + "/data/log", mode: .readWrite, mapBytes: 1 << 30)
+        appender = Appender(log)
     }
 
-    func foldReadModels() throws {
+    deinit { try? Folder.remove(root) }
+
+    func append(_ count: Int) async throws { try await appender.append(count) }
+
+    func foldReadModels() async throws {
         try Folder.make(data + "/readmodels")
-        _ = try ReadModels.catchUp(folder: data + "/readmodels", source: EventLogSource(log))
+        _ = try await ReadModels.catchUp(folder: data + "/readmodels", source: EventLogSource(log))
     }
 
     /// A snapshot of the log as it is, the way a tool beside the daemon sees it.
     @discardableResult
-    func snapshot(_ name: String, after previous: String? = nil) throws -> SnapshotMaker.Result {
-        try SnapshotMaker(folder: data, log: log, origin: "test/log").make(
+    func snapshot(_ name: String, after previous: String? = nil) async throws -> SnapshotMaker.Result {
+        try await SnapshotMaker(folder: data, log: log, origin: "test/log").make(
             path(name), after: try previous.map { try Snapshot(path($0)) }, madeAt: 1_800_000_000_000_000)
     }
 
@@ -104,10 +119,10 @@ private func check(_ paths: String...) throws -> SnapshotLog {
     return log
 }
 
-private func restore(_ rig: Rig, _ paths: String..., to name: String) throws {
+private func restore(_ rig: Rig, _ paths: String..., to name: String) async throws {
     let chain = try SnapshotChain(paths.map { rig.path($0) })
     let log = try SnapshotCheck(chain).log().log
-    _ = try SnapshotRestore(chain).restore(to: rig.path(name), log: log)
+    _ = try await SnapshotRestore(chain).restore(to: rig.path(name), log: log)
 }
 
 private func frames(_ log: EventLog) throws -> [[UInt8]] {
@@ -127,27 +142,27 @@ private func stored(_ folder: String) throws -> [String: StoredReadModel] {
 
 @Test(arguments: ["full", "full.tar"]) func `what is restored is the same log and the same read models`(
     _ name: String
-) throws {
+) async throws {
     let rig = try Rig()
-    try rig.append(300)
-    try rig.foldReadModels()
+    try await rig.append(300)
+    try await rig.foldReadModels()
     // The read models are behind the log, as under load.
-    try rig.append(40)
+    try await rig.append(40)
     try rig.write("data/keys.json", Array("{\"version\":1,\"keys\":[]}\n".utf8))
     try Folder.make(rig.data + "/parked")
     try rig.write("data/parked/parked.ndjson", Array("{\"a\":1}\n{\"b\"".utf8))
-    let made = try rig.snapshot(name)
+    let made = try await rig.snapshot(name)
     #expect(made.manifest.position == 340)
     #expect(made.stopped.isEmpty)
     #expect(made.manifest.readModels.allSatisfy { $0.position == 340 })
     try check(rig.path(name))
     #expect(!(try Folder.list(rig.root)).contains { $0.contains("partial") })
 
-    try restore(rig, name, to: "copy")
+    try await restore(rig, name, to: "copy")
     let copy = try EventLog.open(folder: rig.path("copy/log"), mode: .readWrite, mapBytes: 1 << 30)
     #expect(copy.id == rig.log.id && copy.createdAt == rig.log.createdAt)
     #expect(try frames(copy) == frames(rig.log))
-    try rig.foldReadModels()
+    try await rig.foldReadModels()
     let models = try stored(rig.path("copy"))
     #expect(models == (try stored(rig.data)))
     #expect(models.count == ReadModels.all.count)
@@ -160,34 +175,35 @@ private func stored(_ folder: String) throws -> [String: StoredReadModel] {
     #expect(copy.highWater == 341)
 }
 
-@Test func `an empty log is a snapshot too`() throws {
+@Test func `an empty log is a snapshot too`() async throws {
     let rig = try Rig()
-    try rig.snapshot("full.tar")
+    try await rig.snapshot("full.tar")
     try check(rig.path("full.tar"))
-    try restore(rig, "full.tar", to: "copy")
+    try await restore(rig, "full.tar", to: "copy")
     #expect(try EventLog.open(folder: rig.path("copy/log"), mode: .readOnly).highWater == 0)
 }
 
-@Test func `a chain restores to its last position`() throws {
+@Test func `a chain restores to its last position`() async throws {
     let rig = try Rig()
-    try rig.append(100)
-    try rig.snapshot("a")
-    try rig.append(50)
-    try rig.foldReadModels()
-    try rig.snapshot("b.tar", after: "a")
-    try rig.snapshot("c", after: "b.tar")
-    try rig.append(25)
-    let last = try rig.snapshot("d", after: "c")
+    try await rig.append(100)
+    try await rig.snapshot("a")
+    try await rig.append(50)
+    try await rig.foldReadModels()
+    try await rig.snapshot("b.tar", after: "a")
+    try await rig.snapshot("c", after: "b.tar")
+    try await rig.append(25)
+    let last = try await rig.snapshot("d", after: "c")
     #expect(last.manifest.firstPosition == 151 && last.manifest.position == 175)
     // The others are found beside the last.
     try check(rig.path("d"))
-    try restore(rig, "d", to: "copy")
+    try await restore(rig, "d", to: "copy")
     let copy = try EventLog.open(folder: rig.path("copy/log"), mode: .readOnly)
     #expect(try frames(copy) == frames(rig.log))
-    try rig.foldReadModels()
+    try await rig.foldReadModels()
     #expect(try stored(rig.path("copy")) == stored(rig.data))
     // A full snapshot of the same log has the same checkpoint.
-    #expect(try rig.snapshot("e").checkpoint == last.checkpoint)
+    let whole = try await rig.snapshot("e")
+    #expect(whole.checkpoint == last.checkpoint)
     // In other places they can be given one by one, and one that does not belong is named.
     try Folder.make(rig.path("away"))
     try File.rename(rig.path("b.tar"), to: rig.path("away/b.tar"))
@@ -196,77 +212,77 @@ private func stored(_ folder: String) throws -> [String: StoredReadModel] {
     #expect(throws: SnapshotError.self) { try check(rig.path("e"), rig.path("away/b.tar"), rig.path("d")) }
 }
 
-@Test func `an incremental snapshot goes on from its own log only`() throws {
+@Test func `an incremental snapshot goes on from its own log only`() async throws {
     let rig = try Rig()
-    try rig.append(30)
-    try rig.snapshot("a")
+    try await rig.append(30)
+    try await rig.snapshot("a")
     let other = try Rig()
-    try other.append(60)
-    #expect(throws: SnapshotError.self) {
-        try SnapshotMaker(folder: other.data, log: other.log, origin: "test/log").make(
+    try await other.append(60)
+    await #expect(throws: SnapshotError.self) {
+        try await SnapshotMaker(folder: other.data, log: other.log, origin: "test/log").make(
             other.path("b"), after: try Snapshot(rig.path("a")), madeAt: 0)
     }
     // An older copy of the log.
-    try rig.append(10)
-    try rig.snapshot("b")
-    try restore(rig, "a", to: "old")
+    try await rig.append(10)
+    try await rig.snapshot("b")
+    try await restore(rig, "a", to: "old")
     let old = try EventLog.open(folder: rig.path("old/log"), mode: .readOnly)
-    #expect(throws: SnapshotError.self) {
-        try SnapshotMaker(folder: rig.path("old"), log: old, origin: "test/log").make(
+    await #expect(throws: SnapshotError.self) {
+        try await SnapshotMaker(folder: rig.path("old"), log: old, origin: "test/log").make(
             rig.path("c"), after: try Snapshot(rig.path("b")), madeAt: 0)
     }
 }
 
-@Test func `nothing is overwritten`() throws {
+@Test func `nothing is overwritten`() async throws {
     let rig = try Rig()
-    try rig.append(10)
-    try rig.snapshot("a")
-    try rig.snapshot("a.tar")
+    try await rig.append(10)
+    try await rig.snapshot("a")
+    try await rig.snapshot("a.tar")
     let before = try rig.read("a.tar")
-    #expect(throws: SnapshotError.self) { try rig.snapshot("a") }
-    #expect(throws: SnapshotError.self) { try rig.snapshot("a.tar") }
+    await #expect(throws: SnapshotError.self) { try await rig.snapshot("a") }
+    await #expect(throws: SnapshotError.self) { try await rig.snapshot("a.tar") }
     #expect(try rig.read("a.tar") == before)
-    #expect(throws: SnapshotError.self) { try restore(rig, "a", to: "data") }
-    #expect(throws: SnapshotError.self) { try restore(rig, "a", to: "a.tar") }
+    await #expect(throws: SnapshotError.self) { try await restore(rig, "a", to: "data") }
+    await #expect(throws: SnapshotError.self) { try await restore(rig, "a", to: "a.tar") }
     // An empty folder is room.
     try Folder.make(rig.path("empty"))
-    try restore(rig, "a", to: "empty")
+    try await restore(rig, "a", to: "empty")
     #expect(Folder.isFolder(rig.path("empty/log")))
 }
 
-@Test func `what a killed one left is no snapshot, and is removed by the next`() throws {
+@Test func `what a killed one left is no snapshot, and is removed by the next`() async throws {
     let rig = try Rig()
-    try rig.append(10)
+    try await rig.append(10)
     try Folder.make(rig.path("a.partial/log"))
     try rig.write("a.partial/log/left", [1])
     #expect(throws: SnapshotError.self) { try check(rig.path("a.partial")) }
     #expect(throws: SnapshotError.self) { try check(rig.path("a")) }
-    try rig.snapshot("a")
+    try await rig.snapshot("a")
     try check(rig.path("a"))
     #expect(!File.exists(rig.path("a.partial")))
     // While somebody is at it, nobody else is.
     let held = try Staging(target: rig.path("b"))
-    #expect(throws: SnapshotError.self) { try rig.snapshot("b") }
+    await #expect(throws: SnapshotError.self) { try await rig.snapshot("b") }
     withExtendedLifetime(held) {}
 }
 
-@Test func `the same log gives the same tar file`() throws {
+@Test func `the same log gives the same tar file`() async throws {
     let rig = try Rig()
-    try rig.append(100)
-    try rig.foldReadModels()
-    try rig.snapshot("a.tar")
-    try rig.snapshot("b.tar")
+    try await rig.append(100)
+    try await rig.foldReadModels()
+    try await rig.snapshot("a.tar")
+    try await rig.snapshot("b.tar")
     #expect(try rig.read("a.tar") == rig.read("b.tar"))
 }
 
-@Test(arguments: [false, true]) func `any changed byte in any file is found`(_ isTar: Bool) throws {
+@Test(arguments: [false, true]) func `any changed byte in any file is found`(_ isTar: Bool) async throws {
     let rig = try Rig()
-    try rig.append(60)
-    try rig.foldReadModels()
+    try await rig.append(60)
+    try await rig.foldReadModels()
     try rig.write("data/keys.json", Array("{\"version\":1,\"keys\":[]}\n".utf8))
-    try rig.snapshot(isTar ? "full.tar" : "full")
-    try rig.append(20)
-    try rig.snapshot(isTar ? "next.tar" : "next", after: isTar ? "full.tar" : "full")
+    try await rig.snapshot(isTar ? "full.tar" : "full")
+    try await rig.append(20)
+    try await rig.snapshot(isTar ? "next.tar" : "next", after: isTar ? "full.tar" : "full")
     let last = rig.path(isTar ? "next.tar" : "next")
     try check(last)
     let snapshots = isTar ? ["full.tar", "next.tar"] : ["full", "next"]
@@ -291,10 +307,10 @@ private func stored(_ folder: String) throws -> [String: StoredReadModel] {
     #expect(tried > 100)
 }
 
-@Test func `a file more or less, cut off or in another's place is named`() throws {
+@Test func `a file more or less, cut off or in another's place is named`() async throws {
     let rig = try Rig()
-    try rig.append(60)
-    try rig.snapshot("full")
+    try await rig.append(60)
+    try await rig.snapshot("full")
     for member in try Archive(rig.path("full")).members {
         let name = "full/\(member.name)"
         let bytes = try rig.read(name)
@@ -313,10 +329,10 @@ private func stored(_ folder: String) throws -> [String: StoredReadModel] {
     try check(rig.path("full"))
 }
 
-@Test func `links, devices and folders that do not belong are refused`() throws {
+@Test func `links, devices and folders that do not belong are refused`() async throws {
     let rig = try Rig()
-    try rig.append(20)
-    try rig.snapshot("full")
+    try await rig.append(20)
+    try await rig.snapshot("full")
     let keys = rig.path("full/keys.json")
     try rig.write("outside", Array("{}".utf8))
     for make in [
@@ -330,10 +346,10 @@ private func stored(_ folder: String) throws -> [String: StoredReadModel] {
     try check(rig.path("full"))
 }
 
-@Test func `a tar file of another making is refused before anything is read`() throws {
+@Test func `a tar file of another making is refused before anything is read`() async throws {
     let rig = try Rig()
-    try rig.append(20)
-    try rig.snapshot("full.tar")
+    try await rig.append(20)
+    try await rig.snapshot("full.tar")
     let bytes = try rig.read("full.tar")
     func entry(_ name: String, _ content: [UInt8], type: UInt8 = 0x30, link: String = "") throws -> [UInt8] {
         var header = try #require(Tar.header(name: name, size: content.count))
@@ -355,7 +371,7 @@ private func stored(_ folder: String) throws -> [String: StoredReadModel] {
     for (index, attack) in attacks.enumerated() {
         try DurableFile.replace(rig.path("bad.tar"), with: bytes[..<end] + attack + bytes[end...])
         #expect(throws: SnapshotError.self, "attack \(index)") { try check(rig.path("bad.tar")) }
-        #expect(throws: SnapshotError.self, "attack \(index)") { try restore(rig, "bad.tar", to: "copy") }
+        await #expect(throws: SnapshotError.self, "attack \(index)") { try await restore(rig, "bad.tar", to: "copy") }
     }
     for cut in [0, 100, 511, 512, 1000, bytes.count - 1, bytes.count - 512] {
         try DurableFile.replace(rig.path("bad.tar"), with: Array(bytes[..<cut]))
@@ -365,16 +381,16 @@ private func stored(_ folder: String) throws -> [String: StoredReadModel] {
 }
 
 /// Somebody who writes the manifest anew can make the hashes fit; the rows still have to follow from the log.
-@Test func `read models that the log does not give are found though every hash fits`() throws {
+@Test func `read models that the log does not give are found though every hash fits`() async throws {
     let rig = try Rig()
-    try rig.append(60)
-    try rig.foldReadModels()
+    try await rig.append(60)
+    try await rig.foldReadModels()
     // A read model of the same shape, one record short.
     let short = try Rig()
-    try short.append(59)
-    try short.foldReadModels()
-    try short.snapshot("short")
-    let made = try rig.snapshot("full")
+    try await short.append(59)
+    try await short.foldReadModels()
+    try await short.snapshot("short")
+    let made = try await rig.snapshot("full")
     #expect(made.manifest.position == 60)
     let wrong = try short.read("short/readmodels/tokens.sqlite")
     try DurableFile.replace(rig.path("full/readmodels/tokens.sqlite"), with: wrong)
