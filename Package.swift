@@ -46,8 +46,8 @@ let package = Package(
         program(
             "tallystick-replay",
             uses: [
-                "Snapshots", "Projections", "EventLog", "Records", "Formats", "Billing", "JSON", "Hashing", "Platform",
-                "Engine",
+                "Snapshots", "Projections", "EventLog", "Records", "Formats", "Schemas", "Billing", "JSON", "Hashing",
+                "Platform", "Engine",
             ],
             path: "Replay"),
         // The one that uses FoundationNetworking: https to the outside, which the daemon has no need of.

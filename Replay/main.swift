@@ -15,6 +15,9 @@ let usage = """
           --incremental PREVIOUS              only what came after an earlier snapshot
       tallystick-replay verify  SNAPSHOT...   every byte of a snapshot and those before it; refolds, compares
       tallystick-replay restore SNAPSHOT... --data DIR   a new data folder; the last one and what it goes on from
+      tallystick-replay pack    --data DIR --org ORG --period 2025-11 --to PATH
+                                              what an auditor needs to recompute it all, with verify.py
+          --checkpoint FILE                   and the proof that it is the log of a checkpoint that he has
 
     --json prints the result as one JSON object. All but import, rebuild and restore work beside a running daemon.
     Nothing is ever overwritten.
@@ -53,6 +56,7 @@ do {
     case "diff": exit(try diff(Arguments(rest)))
     case "snapshot": exit(try snapshot(Arguments(rest, options: ["to", "incremental", "log-origin"])))
     case "restore": exit(try restore(Arguments(rest)))
+    case "pack": exit(try pack(Arguments(rest, options: ["to", "org", "period", "checkpoint", "log-origin"])))
     case "help", "--help", "-h":
         print(usage)
     default:

@@ -379,6 +379,19 @@ class Books:
     def llm_call_amended(self, record, d):
         self.unwind(record["standing"], d["call"])
 
+    def withheld(self, one):
+        """An amendment that makes a call another's, or another's call this org's: the record names both."""
+        self.position, self.time = one["position"], micros(one["time"])
+        if "unwinds" in one:
+            self.unwind({"position": one["unwinds"]})
+        if "joins" in one:
+            call = one["joins"]["event"]["data"]
+            call = {"cache_hit": False, "attributes": {}, **call, "usage": dict(call.get("usage", {}))}
+            for place, name in ((call, "cost_usd"), (call["usage"], "audio_seconds")):
+                if name in place:
+                    place[name] = Fraction(str(place[name]))
+            self.book(call, micros(one["joins"]["time"]), one["joins"]["counts_call"])
+
     # Lines and statement
 
     def lago_window_closed(self, record, d):

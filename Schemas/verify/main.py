@@ -18,7 +18,8 @@ def belongs(record, org, users, wallets):
 
 def verify(files, manifest, held):
     org, start, end = manifest["org"], micros(manifest["start"]), micros(manifest["end"])
-    claims, proof = json.loads(files["claims.json"]), json.loads(files["proof.json"])
+    claims = json.loads(files["claims.json"], parse_float=Fraction)
+    proof = json.loads(files["proof.json"])
     records, leaves = [], {}
     for line in files["records.ndjson"].splitlines():
         data = base64.b64decode(line, validate=True)
@@ -55,12 +56,9 @@ def verify(files, manifest, held):
             raise Difference("your checkpoint is of another log: this pack was made of another history")
 
     books = Books(org, start, end, claims)
-    for one in claims["withheld"]:
-        one["time"] = micros(one["time"])
     for record in sorted(records + claims["withheld"], key=lambda one: one["position"]):
         if "record_hash" in record:
-            books.position, books.time = record["position"], record["time"]
-            books.unwind({"position": record["unwinds"]})
+            books.withheld(record)
         else:
             books.take(record)
     compare(files, books, claims)

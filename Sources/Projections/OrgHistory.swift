@@ -63,7 +63,7 @@ public struct OrgHistory {
         public var sums = [Int64](repeating: 0, count: 8)
         public static let names = [
             "calls", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
-            "charged", "unpriced_calls",
+            "charged_credits", "unpriced_calls",
         ]
     }
 

@@ -46,7 +46,7 @@ public final class Staging {
     }
 
     /// Puts everything inside on disk, and gives the files with their sizes and hashes in byte order of their names.
-    func seal() throws -> [Manifest.File] {
+    public func seal() throws -> [Manifest.File] {
         func seal(_ folder: String?) throws -> [Manifest.File] {
             let place = folder.map { "\(path)/\($0)" } ?? path
             var files: [Manifest.File] = []
@@ -68,7 +68,7 @@ public final class Staging {
     }
 
     /// Adds a small file, synced.
-    func add(_ name: String, _ bytes: [UInt8]) throws {
+    public func add(_ name: String, _ bytes: [UInt8]) throws {
         let file = try NewFile(path: "\(path)/\(name)")
         try file.write(bytes)
         try file.sync()

@@ -314,6 +314,22 @@ class Scheduled(Folder):
             file.write(b"x")
         self.run_script("verify", code=1)
 
+    @unittest.skipUnless(shutil.which("systemd-analyze"), "systemd is not installed")
+    def test_units_are_units(self):
+        units = sorted(glob.glob(os.path.join(ROOT, "ops/systemd/*.service")))
+        timers = sorted(glob.glob(os.path.join(ROOT, "ops/systemd/*.timer")))
+        self.assertEqual((len(units), len(timers)), (4, 3))
+        done = subprocess.run(["systemd-analyze", "verify", *units, *timers], capture_output=True, text=True)
+        # The programs are not installed where this runs.
+        said = [line for line in done.stderr.splitlines()
+                if "tallystick" in line and "No such file or directory" not in line]
+        self.assertEqual(said, [])
+        for unit in units:
+            # Exposure of at most 1.5 of 10.
+            done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=15", unit],
+                                  capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, (unit, done.stdout[-300:], done.stderr))
+
 
 if __name__ == "__main__":
     unittest.main()
