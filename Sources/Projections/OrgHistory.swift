@@ -1,7 +1,7 @@
 public import Billing
-public import Hashing
+internal import Hashing
 public import Records
-public import SQLite
+internal import SQLite
 
 /// What a log says of one org, for an audit pack: what its calls of a period were charged, how its balance moved, into
 /// which Lago lines its calls went. Folded in memory from position 1, beside the books of everybody else.
