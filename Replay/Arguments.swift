@@ -46,7 +46,8 @@ struct Arguments {
             range.contains(number)
         else {
             throw Refusal(
-                text: "--\(option) must be a whole number from \(range.lowerBound) to \(range.upperBound), not \"\(text)\"")
+                text: "--\(option) must be a whole number from \(range.lowerBound) to \(range.upperBound), "
+                    + "not \"\(text)\"")
         }
         return number
     }

@@ -20,13 +20,7 @@ func pack(_ arguments: Arguments) throws -> Int32 {
     let folder = try DataFolder(try arguments.folder())
     let origin = arguments["log-origin"] ?? Checkpoint.standardOrigin(logID: folder.log.id)
     guard Checkpoint.isOrigin(origin) else { throw Refusal(text: "--log-origin: \(origin) cannot be an origin") }
-    let held = try arguments["checkpoint"].map { path -> Checkpoint in
-        do {
-            return try Checkpoint(parsing: try File.read(path, bytesMax: Checkpoint.bytesMax))
-        } catch {
-            throw Refusal(text: "the checkpoint \(path) cannot be read: \(error)")
-        }
-    }
+    let held = try arguments["checkpoint"].map { try SavedCheckpoint($0).checkpoint }
     if let held, held.size > folder.log.highWater {
         throw Refusal(text: "the checkpoint covers \(held.size) records, the log has \(folder.log.highWater)")
     }

@@ -6,11 +6,16 @@ import Snapshots
 let usage = """
     tallystick-replay: proves that every number follows from the log
 
-      tallystick-replay verify  --data DIR    hashes, frames, gaps; refolds all, compares the read models
+      tallystick-replay verify  --data DIR    hashes, frames, gaps, tiles, index; refolds all, compares the read models
+          --checkpoint FILE                   and that the log still begins with what a saved checkpoint covers
       tallystick-replay rebuild --data DIR    deletes the read models, folds them again (daemon stopped)
       tallystick-replay export  --data DIR    every record as NDJSON on standard output, lossless
       tallystick-replay import  --data DIR    an export from standard input into a new folder
       tallystick-replay diff    DIR OTHER     the first difference between two logs; their read models
+      tallystick-replay prove   --data DIR    the log's checkpoint (C2SP): origin, size, root; with
+          --position N [--size S]             that record N is in the log (RFC 6962 inclusion proof)
+          --first A [--second B]              that the log of B records begins with that of A (consistency proof)
+          --checkpoint FILE                   that the log still begins with what a saved checkpoint covers
       tallystick-replay snapshot --data DIR --to PATH    log and read models at one position; PATH a folder or a .tar
           --incremental PREVIOUS              only what came after an earlier snapshot
       tallystick-replay verify  SNAPSHOT...   every byte of a snapshot and those before it; refolds, compares
@@ -45,7 +50,7 @@ do {
     let rest = Array(arguments.dropFirst())
     switch verb {
     case "verify":
-        let words = try Arguments(rest)
+        let words = try Arguments(rest, options: ["checkpoint"])
         if words.data == nil, let last = words.folders.last, isSnapshot(last) {
             exit(try verify(snapshots: words.folders, words))
         }
@@ -54,6 +59,10 @@ do {
     case "export": exit(try export(Arguments(rest)))
     case "import": exit(try importRecords(Arguments(rest)))
     case "diff": exit(try diff(Arguments(rest)))
+    case "prove":
+        exit(
+            try prove(
+                Arguments(rest, options: ["position", "size", "first", "second", "checkpoint", "log-origin"])))
     case "snapshot": exit(try snapshot(Arguments(rest, options: ["to", "incremental", "log-origin"])))
     case "restore": exit(try restore(Arguments(rest)))
     case "pack": exit(try pack(Arguments(rest, options: ["to", "org", "period", "checkpoint", "log-origin"])))

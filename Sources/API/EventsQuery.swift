@@ -36,6 +36,20 @@ actor LogReader {
         }
     }
 
+    /// The record hashes at these positions, all of which are stored.
+    func hashes(at positions: [UInt64]) throws -> [UInt64: Digest] {
+        var hashes: [UInt64: Digest] = [:]
+        for position in positions where hashes[position] == nil {
+            hashes[position] = try log.withRecord(at: position) { RecordCodec.hash($0) }
+        }
+        return hashes
+    }
+
+    /// Runs what reads files on this thread.
+    func run<Result: Sendable>(_ body: @Sendable () throws -> Result) rethrows -> Result {
+        try body()
+    }
+
     /// Up to `limit` records after `position` as NDJSON.
     func page(after position: UInt64, limit: Int, org: Name?, type: String?) throws -> Page {
         var page = Page(reached: position, highWater: log.highWater)

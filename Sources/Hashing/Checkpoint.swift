@@ -1,5 +1,5 @@
-/// What a log says of itself at one size, in the form of C2SP tlog-checkpoint: three lines, origin, size and root. Whoever
-/// keeps one can later tell whether the log still begins with the same records.
+/// What a log says of itself at one size, in the form of C2SP tlog-checkpoint: three lines, origin, size and root.
+/// Whoever keeps one can later tell whether the log still begins with the same records.
 public struct Checkpoint: Hashable, Sendable {
     /// Which log: 1 to 256 bytes of UTF-8 without control characters, spaces or `+`, so that it can name a key of a
     /// signed note.
@@ -20,7 +20,9 @@ public struct Checkpoint: Hashable, Sendable {
 
     public static func isOrigin(_ text: String) -> Bool {
         (1...256).contains(text.utf8.count)
-            && text.unicodeScalars.allSatisfy { !$0.properties.isWhitespace && $0.properties.generalCategory != .control && $0 != "+" }
+            && text.unicodeScalars.allSatisfy {
+                !$0.properties.isWhitespace && $0.properties.generalCategory != .control && $0 != "+"
+            }
     }
 
     /// The origin of a log that was given none: tells two logs apart.
@@ -45,7 +47,8 @@ public struct Checkpoint: Hashable, Sendable {
             throw FormError(description: "its first line is no origin")
         }
         let digits = lines[1]
-        guard !digits.isEmpty, digits.allSatisfy({ (0x30...0x39).contains($0) }), digits.count == 1 || digits.first != 0x30,
+        guard !digits.isEmpty, digits.allSatisfy({ (0x30...0x39).contains($0) }),
+            digits.count == 1 || digits.first != 0x30,
             let size = UInt64(String(decoding: digits, as: UTF8.self)), size <= UInt64.max >> 1
         else { throw FormError(description: "its second line is no size") }
         guard let root = Digest(base64: lines[2]) else { throw FormError(description: "its third line is no root") }

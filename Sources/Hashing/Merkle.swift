@@ -17,8 +17,8 @@ public enum Merkle {
         return withUnsafeBytes(of: &pair) { SHA256.hash(prefix: 1, $0) }
     }
 
-    /// The hash over neighbours, left to right, each smaller than the one before or at most as large: how the root
-    /// of an incomplete tree follows from the complete ones in it. Of none: the root of an empty tree.
+    /// The hash over neighbours from left to right, each over fewer leaves than the one before: how the root of any
+    /// tree follows from the complete subtrees in it. Of none: the root of an empty tree.
     public static func fold(_ hashes: [Digest]) -> Digest {
         guard var result = hashes.last else { return emptyRoot }
         for hash in hashes.dropLast().reversed() { result = parent(hash, result) }
@@ -43,7 +43,8 @@ public struct MerkleNode: Hashable, Sendable {
     public var index: UInt64
 
     public init(level: Int, index: UInt64) {
-        precondition((0..<64).contains(level) && index <= UInt64.max >> UInt64(level), "node \(index) of level \(level)")
+        precondition(
+            (0..<64).contains(level) && index <= UInt64.max >> UInt64(level), "node \(index) of level \(level)")
         self.level = level
         self.index = index
     }

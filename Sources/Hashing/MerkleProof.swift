@@ -69,7 +69,9 @@ public enum MerkleProof {
 
     /// Whether the leaf with this hash is leaf `index` of the tree of `size` leaves with this root (RFC 9162 section
     /// 2.1.3.2).
-    public static func includes(_ leaf: Digest, at index: UInt64, size: UInt64, root: Digest, _ proof: [Digest]) -> Bool {
+    public static func includes(
+        _ leaf: Digest, at index: UInt64, size: UInt64, root: Digest, _ proof: [Digest]
+    ) -> Bool {
         guard index < size else { return false }
         var place = Place(first: index, second: size - 1)
         var hash = leaf
