@@ -25,6 +25,12 @@ def generated(seed, events):
     return [line for line in done.stdout.splitlines() if line.strip()]
 
 
+def correction(id, corrects, time, call=None):
+    data = {"source": "test", "id": corrects, "reason": "test", **({"call": call["data"]} if call else {})}
+    return {"specversion": "1.0", "source": "test", "id": id, "time": time, "data": data,
+            "type": "llm.call.amended" if call else "llm.call.voided"}
+
+
 class Packs(unittest.TestCase):
     def setUp(self):
         self.daemon = Daemon()
@@ -101,11 +107,10 @@ class Packs(unittest.TestCase):
         self.daemon.post("/v1/lago/windows/close", None)
         for org in ("acme", "canary"):
             self.post([
-                event(f"{org}-void", "llm.call.voided", time=at(20), source="test", id=f"{org}-13", reason="test"),
-                event(f"{org}-amend", "llm.call.amended", time=at(21), source="test", id=f"{org}-16", reason="test",
-                      call=call("x", org=org, user=f"{org}-user-1", model="gpt-0", usage={"input_tokens": 77777})["data"]),
-                event(f"{org}-ask", "llm.call", time=at(22), org=org, provider="p", model="gpt-1", operation="chat",
-                      status="success")])
+                correction(f"{org}-void", f"{org}-13", at(20)),
+                correction(f"{org}-amend", f"{org}-16", at(21), call(
+                    "x", org=org, user=f"{org}-user-1", model="gpt-0", usage={"input_tokens": 77777})),
+                call(f"{org}-late", org=org, model="gpt-1", time=at(22))])
         self.daemon.post("/v1/lago/windows/close", None)
         self.daemon.digests()
 
@@ -171,10 +176,10 @@ class Recomputed(Packs):
     def test_a_call_that_becomes_anothers_names_neither(self):
         self.history()
         self.post([
-            event("leaves", "llm.call.amended", time="2026-03-25T00:00:00Z", source="test", id="acme-19", reason="test",
-                  call=call("x", org="canary", model="gpt-0", usage={"input_tokens": 100_000})["data"]),
-            event("joins", "llm.call.amended", time="2026-03-25T00:00:00Z", source="test", id="canary-22", reason="test",
-                  call=call("x", org="acme", model="gpt-0", usage={"input_tokens": 200_000}, cost_usd="0.25")["data"])])
+            correction("leaves", "acme-19", "2026-03-25T00:00:00Z", call(
+                "x", org="canary", model="gpt-0", usage={"input_tokens": 100_000})),
+            correction("joins", "canary-22", "2026-03-25T00:00:00Z", call(
+                "x", org="acme", model="gpt-0", usage={"input_tokens": 200_000}, cost_usd="0.25"))])
         self.daemon.digests()
         made = self.pack("acme", "acme")
         self.assertEqual(made["withheld"], 2)

@@ -54,7 +54,8 @@ class Folder(unittest.TestCase):
         found = {}
         for path in paths:
             answer = daemon.get(path, headers={"X-Min-Position": str(position)})
-            self.assertEqual(answer.headers.get("x-position", str(position)), str(position), (path, answer))
+            if "as_of" not in path:
+                self.assertEqual(answer.headers.get("x-position", str(position)), str(position), (path, answer))
             found[path] = (answer.status, answer.body)
         for batch in json.loads(found["/v1/lago/batches"][1])["batches"]:
             path = f"/v1/lago/batches/{batch['id']}/events"
@@ -63,10 +64,10 @@ class Folder(unittest.TestCase):
 
 
 class Load:
-    """Workers that post batches until told to stop."""
+    """Workers that post batches until told to stop, or until that many events are in."""
 
-    def __init__(self, daemon, workers=4, batch=50):
-        self.daemon, self.batch, self.stopping = daemon, batch, threading.Event()
+    def __init__(self, daemon, workers=4, batch=50, most=1 << 60):
+        self.daemon, self.batch, self.most, self.stopping = daemon, batch, most, threading.Event()
         self.acknowledged = 0
         self.lock = threading.Lock()
         self.workers = [threading.Thread(target=self.post, args=(n,)) for n in range(workers)]
@@ -76,7 +77,7 @@ class Load:
     def post(self, worker):
         connection = self.daemon.connect()
         number = 0
-        while not self.stopping.is_set():
+        while not self.stopping.is_set() and self.acknowledged < self.most:
             number += 1
             events = [call(f"load-{worker}-{number}-{n}", user=f"u{n}") for n in range(self.batch)]
             try:
@@ -166,7 +167,7 @@ class Beside(Folder):
         load = Load(self.daemon)
         self.addCleanup(load.stop)
         log = os.path.join(self.daemon.folder, "log", "data.mdb")
-        load.wait(20_000)
+        load.wait(10_000)
 
         def growth(body):
             """Bytes of data.mdb for each record that came meanwhile."""
@@ -174,12 +175,12 @@ class Beside(Folder):
             result = body()
             return (os.stat(log).st_size - size) / max(1, load.acknowledged - count), result
 
-        alone, _ = growth(lambda: load.wait(load.acknowledged + 20_000))
+        alone, _ = growth(lambda: load.wait(load.acknowledged + 10_000))
         made = []
 
         def several():
             start = load.acknowledged
-            while load.acknowledged < start + 20_000 or len(made) < 2:
+            while load.acknowledged < start + 10_000 or len(made) < 2:
                 made.append(self.snapshot(f"under-load-{len(made)}"))
         beside, _ = growth(several)
         print(f"\ndata.mdb: {alone:.0f} bytes a record alone, {beside:.0f} beside {len(made)} snapshots of "
@@ -201,12 +202,12 @@ class Beside(Folder):
     def test_a_killed_snapshot_leaves_nothing_that_looks_whole(self):
         self.daemon.start()
         fill(self.daemon)
-        load = Load(self.daemon, workers=2)
+        load = Load(self.daemon, workers=2, most=20_000)
         self.addCleanup(load.stop)
         load.wait(5_000)
         seeded = random.Random(20261125)
         killed = 0
-        for round in range(40 if LONG else 12):
+        for round in range(40 if LONG else 10):
             name = f"killed{round}" + seeded.choice(("", ".tar"))
             process = subprocess.Popen(
                 [binary("tallystick-replay"), "snapshot", "--data", self.daemon.folder, "--to", self.path(name)],
@@ -230,7 +231,7 @@ class Beside(Folder):
     def test_a_killed_restore_leaves_no_data_folder(self):
         self.daemon.start()
         fill(self.daemon)
-        load = Load(self.daemon, workers=2)
+        load = Load(self.daemon, workers=2, most=5_000)
         load.wait(5_000)
         load.stop()
         self.snapshot("full")
@@ -255,7 +256,8 @@ class Changed(Folder):
         self.snapshot("full")
         self.assertEqual(self.daemon.stop(), 0)
         seeded = random.Random(1)
-        files = sorted(path for path in glob.glob(self.path("full/**"), recursive=True) if os.path.isfile(path))
+        files = sorted(path for path in glob.glob(self.path("full/**"), recursive=True)
+                       if os.path.isfile(path) and os.path.getsize(path))
         self.assertGreater(len(files), 8)
         for path in files:
             with open(path, "rb") as file:
