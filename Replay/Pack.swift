@@ -9,8 +9,8 @@ import Records
 import Schemas
 import Snapshots
 
-/// `pack`: all that somebody needs to work out an org's period anew, without us: its records with proof that they are in
-/// the log, what follows from them, and a program that checks both (Schemas/PACK.md).
+/// `pack`: all that somebody needs to work out an org's period anew, without us: its records with proof that they are
+/// in the log, what follows from them, and a program that checks both (Schemas/PACK.md).
 func pack(_ arguments: Arguments) throws -> Int32 {
     guard let target = arguments["to"] else { throw Refusal(text: "where to? --to PATH, a folder or a .tar file") }
     guard let org = arguments["org"].flatMap({ Name($0) }) else { throw Refusal(text: "whose? --org ORG") }
@@ -167,21 +167,16 @@ private struct PackMaker {
                         lines.removeAll(keepingCapacity: true)
                     }
                 case .withheld:
-                    guard case .callAmended(let amended) = record.event.fact, let standing = amended.unwinds else { break }
+                    guard case .callAmended(let amended) = record.event.fact, let standing = amended.unwinds
+                    else { break }
                     withheld.append(
                         PackWriter.Withheld(
                             position: position, hash: hash, time: record.occurredAt,
                             unwinds: standing.org == org ? standing.position : nil,
-                            joins: amended.call.org == org ? (
-                                Event(
-                                    source: amended.source, id: amended.id, time: standing.occurredAt,
-                                    fact: .call(amended.call)),
-                                standing.occurredAt, standing.isCall
-                            ) : nil))
+                            joins: amended.call.org == org
+                                ? (amended.call, standing.occurredAt, standing.isCall) : nil))
                 }
-                var isChosen = true
-                if case .no = belonging { isChosen = false }
-                gaps.append(hash, isChosen: isChosen)
+                gaps.append(hash, isChosen: belonging != .no)
             })
         _ = meter.end()
         try records.write(lines)

@@ -16,7 +16,10 @@ enum PackWriter {
         /// The version that it unwinds, where that was the org's.
         var unwinds: UInt64?
         /// The call that it charges the org, where it does, with the call's own time.
-        var joins: (call: Event, time: Timestamp, isCall: Bool)?
+        var joins: (call: Call, time: Timestamp, isCall: Bool)?
+
+        /// Not under the call's own source and id, which are another owner's.
+        static let name = Name(checked: "withheld")
     }
 
     private static func document(_ body: (inout JSONWriter) -> Void) -> [UInt8] {
@@ -245,7 +248,9 @@ enum PackWriter {
                     writer.member("time", string: joins.time.rfc3339)
                     writer.member("counts_call", bool: joins.isCall)
                     writer.key("event")
-                    NativeFormat.write(joins.call, into: &writer)
+                    NativeFormat.write(
+                        Event(source: Withheld.name, id: Withheld.name, time: nil, fact: .call(joins.call)),
+                        into: &writer)
                     writer.endObject()
                 }
                 writer.endObject()
@@ -282,8 +287,8 @@ enum PackWriter {
 
         What it proves: the records are in the log of the checkpoint, and every number here follows from them. What it
         cannot prove by itself: that the log was not written anew before the checkpoint was made, and that no record of
-        the organisation was left out. Against the first, compare with a checkpoint that you got earlier or from somebody
-        else; against the second, with your own list of calls. Take verify.py from somewhere else than from this pack if
+        the organisation was left out. Against the first, compare with a checkpoint that you got earlier or from
+        somebody else; against the second, with your own list of calls. Take verify.py from somewhere else than from this pack if
         you do not trust who gave it to you.
 
         """

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks an audit pack of Tallystick: that its records are in the log that the checkpoint names, and that every charge,
-every invoice line and the statement follow from them, to the digit. Python 3.10 or newer, nothing else; written from the
-format's description (RECORD.md, PACK.md), not from the program that made the pack.
+every invoice line and the statement follow from them, to the digit. Python 3.10 or newer, nothing else; written from
+the format's description (RECORD.md, PACK.md), not from the program that made the pack.
 
     python3 verify.py PACK                        a folder or a tar file; without it, the folder this file is in
     python3 verify.py PACK --checkpoint FILE      and that it is the log of a checkpoint that you kept

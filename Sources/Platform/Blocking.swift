@@ -1,5 +1,5 @@
-/// Runs an asynchronous function from a thread that is no part of any executor (the main one of a program), and waits for
-/// it. From a task it would hold the thread that the function may need.
+/// Runs an asynchronous function from a thread that is no part of any executor (the main one of a program), and waits
+/// for it. From a task it would hold the thread that the function may need.
 @available(*, noasync, message: "await it instead")
 public func blocking<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) throws -> Result {
     let done = Condition<Swift.Result<Result, any Error>?>(nil)
