@@ -17,6 +17,9 @@ public enum Schema {
     public static var alerts: [UInt8] { bytes(tally_schema_alerts()) }
     public static var lago: [UInt8] { bytes(tally_schema_lago()) }
 
+    /// The program that checks an audit pack: `verify.py`.
+    public static var verifier: [UInt8] { bytes(tally_schema_verifier()) }
+
     private static func bytes(_ file: tally_schema) -> [UInt8] {
         [UInt8](UnsafeBufferPointer(start: file.bytes, count: file.count))
     }
