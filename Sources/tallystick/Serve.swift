@@ -181,5 +181,3 @@ private struct Handler: RequestHandler {
         api.handle(request) { responder.send($0) }
     }
 }
-
-}
