@@ -17,8 +17,11 @@ public struct TreeCheck {
     /// - Parameters:
     ///   - folder: of the tiles; there may be none.
     ///   - logID, createdAt: of the log that is walked over.
+    ///   - highWater: where the log ends, asked once the tiles have said what they cover: both may grow meanwhile.
     ///   - rootsAt: sizes whose roots are wanted.
-    public init(folder: String, logID: [UInt8], createdAt: Int64, highWater: UInt64, rootsAt sizes: [UInt64] = []) {
+    public init(
+        folder: String, logID: [UInt8], createdAt: Int64, highWater: () throws -> UInt64, rootsAt sizes: [UInt64] = []
+    ) rethrows {
         store = TileStore(folder: folder, writable: false)
         rootSizes = Set(sizes)
         if rootSizes.contains(0) { roots[0] = tree.root }
@@ -30,6 +33,7 @@ public struct TreeCheck {
         }
         head = found
         guard let head else { return }
+        let highWater = try highWater()
         if head.logID != logID || head.createdAt != createdAt {
             fault = (1, "the tiles are of another log, or the log says another id or time of making than when they "
                 + "were begun")
@@ -57,6 +61,11 @@ public struct TreeCheck {
         tree.append(leaf)
         if rootSizes.contains(tree.size) { roots[tree.size] = tree.root }
         if tree.size % TreeCheck.compareRecords == 0 || tree.size == head?.size { compare() }
+    }
+
+    /// After the last record: compares what is left.
+    public mutating func finish() {
+        compare()
     }
 
     private mutating func compare() {
