@@ -94,7 +94,8 @@ public struct TreeCheck {
             } catch {
                 found = (number * UInt64(TilePlace.width) + 1, "\(error)")
             }
-            if let found, found.position < first?.position ?? .max { first = found }
+            // The lowest level names the record itself.
+            if first == nil { first = found }
         }
         if fault == nil { fault = first }
         if let head, tree.size == head.size, fault == nil, tree.root != head.root {
