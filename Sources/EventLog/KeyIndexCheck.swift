@@ -16,9 +16,11 @@ public struct KeyIndexCheck {
     private var sums: [UInt64]
 
     /// Reads and checks the whole index. Nil when there is none.
-    /// - Parameter folder: as `KeyIndex.open` has it.
+    /// - Parameters:
+    ///   - folder: as `KeyIndex.open` has it.
+    ///   - highWater: where the log ends, asked once the index has said how far it goes: both may grow meanwhile.
     /// - Throws: `.corrupt`, `.notALog`, `.newerFormat` or `.tooShort` when it does not hold in itself.
-    public init?(folder: String, logID: [UInt8], highWater: UInt64) throws(LogError) {
+    public init?(folder: String, logID: [UInt8], highWater: () throws(LogError) -> UInt64) throws(LogError) {
         let data = folder + "/" + KeyIndex.dataFolder
         guard File.exists(data + "/data.mdb") else { return nil }
         guard try filing({ () throws(FileError) in try File.size(data + "/data.mdb") }) > 0 else { return nil }
@@ -45,6 +47,7 @@ public struct KeyIndexCheck {
         guard let progress = LogMeta.number(try getValue(transaction.handle, meta, "progress")) else {
             throw .corrupt(position: 0, reason: "key index: it has no progress")
         }
+        let highWater = try highWater()
         guard progress <= highWater else {
             throw .corrupt(
                 position: highWater + 1,

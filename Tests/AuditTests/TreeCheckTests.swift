@@ -21,8 +21,9 @@ import Testing
             change(&leaves)
             var check = TreeCheck(
                 folder: folder + "/tiles", logID: short.log.id, createdAt: short.log.createdAt,
-                highWater: UInt64(leaves.count), rootsAt: rootsAt)
+                highWater: { UInt64(leaves.count) }, rootsAt: rootsAt)
             for leaf in leaves { check.append(leaf) }
+            check.finish()
             return check
         }
     }
