@@ -62,8 +62,20 @@ public final class API: Sendable {
     public func accept(head: RequestHead) -> HeadVerdict {
         switch resolve(head) {
         case .failure(let refusal): .answer(refusal.response)
+        case .success where API.isCoded(head):
+            // RFC 9110 section 15.5.16: the answer says which codings are taken.
+            .answer(
+                Problem(
+                    415, "unsupported_coding", "the body's Content-Encoding is not taken: send it as it is",
+                    headers: [("Accept-Encoding", "identity")]
+                ).response)
         case .success(let resolved): .body(bytesMax: bodyBytesMax(of: resolved.route))
         }
+    }
+
+    /// Whether the body is compressed or coded otherwise (RFC 9110 section 8.4).
+    private static func isCoded(_ head: RequestHead) -> Bool {
+        head.headerValues("Content-Encoding").contains { !$0.isEmpty && $0.lowercased() != "identity" }
     }
 
     /// Answers exactly once, from any thread.
