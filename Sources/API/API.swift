@@ -205,6 +205,7 @@ public final class API: Sendable {
     private func bodyBytesMax(of route: Route) -> Int {
         switch route.name {
         case .postEvents: limits.eventsBodyBytesMax
+        case .postLagoEvent, .postLagoBatch: limits.lagoBodyBytesMax
         default: limits.smallBodyBytesMax
         }
     }

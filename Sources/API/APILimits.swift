@@ -9,13 +9,13 @@ public struct APILimits: Sendable {
     public var callbackRetryMilliseconds = 30_000
     public var callbackPauseMilliseconds = 50
     /// CloudEvents in one batch of LiteLLM's `openmeter` callback.
-    public var openMeterBatchMax = 10_000
-    /// Events in one Lago batch: Lago's own limit is 100.
-    public var lagoBatchMax = 100
+    public var openMeterBatchMax = 100_000
     /// Body of `POST /v1/events`.
     public var eventsBodyBytesMax = 32 << 20
     /// Body of a LiteLLM callback: batches with full messages pass 100 MB. It is never whole in memory.
     public var callbackBodyBytesMax = 1 << 30
+    /// Body of a request to the Lago paths: 100 events, or any number of CloudEvents.
+    public var lagoBodyBytesMax = 8 << 20
     /// Body of everything else.
     public var smallBodyBytesMax = 1 << 20
     /// Requests that one key may make in a second, 0 for any number, and how many at once.
