@@ -9,7 +9,7 @@ public struct APILimits: Sendable {
     public var callbackRetryMilliseconds = 30_000
     public var callbackPauseMilliseconds = 50
     /// CloudEvents in one batch of LiteLLM's `openmeter` callback.
-    public var openMeterBatchMax = 10_000
+    public var openMeterBatchMax = 100_000
     /// Body of `POST /v1/events`.
     public var eventsBodyBytesMax = 32 << 20
     /// Body of a LiteLLM callback: batches with full messages pass 100 MB. It is never whole in memory.
