@@ -288,8 +288,8 @@ enum PackWriter {
         What it proves: the records are in the log of the checkpoint, and every number here follows from them. What it
         cannot prove by itself: that the log was not written anew before the checkpoint was made, and that no record of
         the organisation was left out. Against the first, compare with a checkpoint that you got earlier or from
-        somebody else; against the second, with your own list of calls. Take verify.py from somewhere else than from this pack if
-        you do not trust who gave it to you.
+        somebody else; against the second, with your own list of calls. Take verify.py from somewhere else than from
+        this pack if you do not trust who gave it to you.
 
         """
 }
