@@ -1,4 +1,5 @@
 public import Hashing
+internal import Platform
 
 /// A snapshot opened for reading: what it says of itself is read and is in order, its files are those that the manifest
 /// names, with their sizes. Their bytes are looked at by `SnapshotCheck`.
@@ -72,7 +73,7 @@ public struct SnapshotChain: Sendable {
     static let snapshotsMax = 10_000
 
     /// The chain that ends with the last of `paths`. What an incremental snapshot goes on from is looked for among the
-    /// other paths, then beside it under the name it had.
+    /// other paths, then under the name it had: beside it, and beside the paths.
     public init(_ paths: [String]) throws {
         guard let last = paths.last else { throw SnapshotError.refused("which snapshot?") }
         var given: [Digest: Snapshot] = [:]
@@ -93,11 +94,8 @@ public struct SnapshotChain: Sendable {
                 guard previous.name == Snapshot.lastName(previous.name), Archive.isName(previous.name) else {
                     throw SnapshotError.refused("\(newer.archive.path) goes on from a snapshot with no plain name")
                 }
-                let parts = newer.archive.path.split(separator: "/", omittingEmptySubsequences: false)
-                let above = parts.reversed().drop { $0.isEmpty }.dropFirst().reversed().joined(separator: "/")
-                let isAbsolute = newer.archive.path.hasPrefix("/")
-                let place = above.isEmpty ? (isAbsolute ? "/" : "") : above + "/"
-                older = try Snapshot(place + previous.name)
+                let places = ([newer.archive.path] + paths).map { Folder.parent(of: $0) + "/" + previous.name }
+                older = try Snapshot(try places.first { try File.kind($0) != .nothing } ?? places[0])
             }
             guard older.manifestHash == previous.manifestHash else {
                 throw SnapshotError.differs(
