@@ -37,19 +37,19 @@ public struct SpendRow: Hashable, Sendable {
         var user = Scalar.absent
         var reader = JSONReader(bytes)
         do {
-            _ = try reader.members { (key, reader) throws(JSONError) in
+            try reader.members { (key, reader) throws(JSONError) in
                 switch key {
-                case "request_id": item.id = try reader.scalar()
-                case "spend": spend = try reader.scalar()
-                case "prompt_tokens": item.promptTokens = try reader.scalar()
-                case "completion_tokens": item.completionTokens = try reader.scalar()
-                case "endTime": item.endTime = try reader.scalar()
-                case "model": item.model = try reader.scalar()
-                case "custom_llm_provider": item.provider = try reader.scalar()
-                case "user": user = try reader.scalar()
-                case "team_id": team = try reader.scalar()
-                case "organization_id": org = try reader.scalar()
-                default: try reader.skip()
+                case "request_id": item.id = try reader.looseScalar()
+                case "spend": spend = try reader.looseScalar()
+                case "prompt_tokens": item.promptTokens = try reader.looseScalar()
+                case "completion_tokens": item.completionTokens = try reader.looseScalar()
+                case "endTime": item.endTime = try reader.looseScalar()
+                case "model": item.model = try reader.looseScalar()
+                case "custom_llm_provider": item.provider = try reader.looseScalar()
+                case "user": user = try reader.looseScalar()
+                case "team_id": team = try reader.looseScalar()
+                case "organization_id": org = try reader.looseScalar()
+                default: _ = try reader.skipLoosely()
                 }
             }
             try reader.end()
