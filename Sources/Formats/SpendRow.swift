@@ -49,7 +49,7 @@ public struct SpendRow: Hashable, Sendable {
                 case "user": user = try reader.looseScalar()
                 case "team_id": team = try reader.looseScalar()
                 case "organization_id": org = try reader.looseScalar()
-                default: try reader.skip()
+                default: _ = try reader.skipLoosely()
                 }
             }
             try reader.end()
