@@ -45,14 +45,7 @@ private func check(_ folder: DataFolder, against saved: SavedCheckpoint?, into r
     let apart = try ReadModelCheck.open(longest, in: folder, report: report)
     var jobs: [@Sendable () -> Void] = [
         { refold(apart, in: folder, into: report) },
-        {
-            do {
-                try LogCheck(folder, through: highWater, against: saved, into: report).run(folding: withLog)
-            } catch {
-                report.add("log", error)
-                for check in withLog { check.fail(error) }
-            }
-        },
+        { LogCheck(folder, through: highWater, against: saved, into: report).run(folding: withLog) },
         { checkIndex(folder, through: highWater, into: report) },
     ]
     // The most rows first.

@@ -1,4 +1,4 @@
-internal import Hashing
+public import Hashing
 internal import Platform
 
 /// Where a tile is: 256 neighbouring hashes of one level of the Merkle tree, as C2SP tlog-tiles cuts it. Level 0 holds
