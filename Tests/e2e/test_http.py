@@ -147,7 +147,7 @@ class Manners(DaemonCase):
         self.daemon.post("/v1/events", [call("odd-org", org=odd), call("dots-org", org="..")])
         position = self.daemon.high_water()
         for org, path in ((odd, "a%2F..%2Fb%3Fc%23d%252F%20.."), ("..", "%2E%2E"), ("..", "%2e.")):
-            answer = self.daemon.get(f"/v1/orgs/{path}/calls?min_position={position}")
+            answer = self.daemon.get(f"/v1/orgs/{path}/calls?period=2026-03&min_position={position}")
             self.assertEqual(answer.status, 200, answer)
             self.assertEqual(answer.json["by_status"]["success"], 1, (org, answer))
         for path in ("/v1/../healthz", "/./healthz", "/v1/orgs/../credits", "/healthz/..", "/v1/orgs/%00/credits",
@@ -162,7 +162,7 @@ class Manners(DaemonCase):
         self.assertTrue(back.startswith(b"HTTP/1.1 200 "), back)
         back = raw(self.daemon.port, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x12\x04")
         self.assertTrue(back.startswith(b"HTTP/1.1 505 "), back)
-        self.assertEqual(back.count(b"HTTP/1.1"), 1, back)
+        self.assertEqual(back.count(b"Connection: close"), 1, back)
 
     def test_continue_comes_after_key_and_length_only(self):
         key = self.daemon.key()
@@ -421,7 +421,8 @@ class Overload(unittest.TestCase):
                 round_ += 1
                 ids = [f"{number}-{round_}-{index}" for index in range(batch)]
                 begin = time.monotonic()
-                answer = daemon.post("/v1/events", [call(id) for id in ids], connection=connection)
+                events = [call(id, attributes={"note": "x" * 900}) for id in ids]
+                answer = daemon.post("/v1/events", events, connection=connection)
                 took = time.monotonic() - begin
                 with lock:
                     if answer.status == 200:
@@ -440,11 +441,11 @@ class Overload(unittest.TestCase):
         full_speed = rate()
         tracer = subprocess.Popen(
             ["strace", "-f", "-q", "-o", "/dev/null", "-p", str(pid), "-e", "trace=fdatasync,fsync,msync",
-             "-e", "inject=fdatasync,fsync,msync:delay_enter=300000"])
+             "-e", "inject=fdatasync,fsync,msync:delay_enter=1000000"])
         self.addCleanup(tracer.kill)
         time.sleep(0.5)
         with Peak(pid) as peak:
-            until = time.monotonic() + (20 if LONG else 6)
+            until = time.monotonic() + (30 if LONG else 8)
             threads = [threading.Thread(target=flood, args=(number, until)) for number in range(48)]
             for thread in threads:
                 thread.start()
@@ -501,28 +502,6 @@ class Overload(unittest.TestCase):
             client.close()
         self.assertEqual(daemon.get("/healthz", key=None).status, 200)
         self.assertGreater(hits(daemon, "connections") + hits(daemon, "descriptors"), 0)
-
-    def test_a_full_disk_refuses_and_goes_on_reading(self):
-        daemon = self.daemon(prefix=("prlimit", f"--fsize={24 * MIB}"))
-        pid = self.child(daemon)
-        stored = 0
-        for round_ in range(400):
-            answer = daemon.post(
-                "/v1/events", [call(f"{round_}-{index}", attributes={"a": "x" * 900}) for index in range(100)])
-            if answer.status != 200:
-                break
-            stored += 100
-        self.assertProblem(answer, 507, "log_full")
-        self.assertIn("retry-after", answer.headers)
-        self.assertEqual(daemon.get("/v1/events/1").status, 200)
-        self.assertEqual(daemon.high_water(), stored)
-        before = cpu_seconds(pid)
-        begin = time.monotonic()
-        while time.monotonic() < begin + 2:
-            self.assertIn(daemon.post("/v1/events", call("more", attributes={"a": "x" * 900})).status, (200, 507))
-            time.sleep(0.1)
-        self.assertLess(cpu_seconds(pid) - before, 1.5)
-        self.assertIsNone(daemon.process.poll(), daemon.log())
 
 
 if __name__ == "__main__":
