@@ -10,6 +10,15 @@ let usage = """
       tallystick-replay export  --data DIR    every record as NDJSON on standard output, lossless
       tallystick-replay import  --data DIR    an export from standard input into a new folder
       tallystick-replay diff    DIR OTHER     the first difference between two logs; their read models
+      tallystick-replay diff    --data DIR --between A B --org ORG | --user USER
+                                              what was told at A and is at B, and the records that explain it;
+                                              A and B are positions or times of recording
+      tallystick-replay as-of   --data DIR [--org ORG | --user USER] [--what credits|calls|tokens|all]
+                                [--known POSITION|TIME] [--effective TIME] [--period 2025-11]
+                                [--from DAY] [--to DAY] [--group-by day,org,model,...]
+                                              as it was known then; of facts of times to the effective one
+      tallystick-replay explain --data DIR --position N
+                                              why a record did what it did to money; whether the parts add up
 
     --json prints the result as one JSON object. All but import and rebuild work beside a running daemon.
     Exit codes: 0 it holds, 1 it does not (and says where), 2 it could not run.
@@ -39,7 +48,9 @@ do {
     case "rebuild": exit(try rebuild(Arguments(rest)))
     case "export": exit(try export(Arguments(rest)))
     case "import": exit(try importRecords(Arguments(rest)))
-    case "diff": exit(try diff(Arguments(rest)))
+    case "diff": exit(try diff(rest))
+    case "as-of": exit(try asOf(rest))
+    case "explain": exit(try explain(rest))
     case "help", "--help", "-h":
         print(usage)
     default:

@@ -1,5 +1,6 @@
 internal import Billing
 internal import EventLog
+internal import Formats
 internal import HTTP
 internal import JSON
 internal import Projections
@@ -7,11 +8,11 @@ internal import Projections
 /// Balances and statements (contract 4).
 extension API {
     func getCredits(_ owner: Owner, _ question: Question) async throws -> Response {
-        try question.check("as_of")
+        try question.check("as_of", "effective")
         let seen: Seen<CreditSummary?>
-        if let moment = try question.asOf(highWater: log.highWater) {
-            let answer = try await creditsAsOf(moment, owner, user: nil)
-            seen = Seen(position: answer.position, answer: answer.summary)
+        if let past = try question.past(highWater: log.highWater) {
+            let credits = try await creditsAsOf(past, owner, user: nil)
+            seen = Seen(position: credits.position, answer: credits.answer.summary)
         } else {
             seen = try await ask(CreditsQuery(owner: owner, now: question.now), question)
         }
@@ -19,22 +20,23 @@ extension API {
         return Answers.json(position: seen.position) { writer in
             writer.object { writer in
                 writer.member(owner.kindKey, string: owner.name.text)
-                API.write(credits, into: &writer)
+                AnswerFormat.writeMembers(of: credits, into: &writer)
             }
         }
     }
 
     func getCredits(org: Name, user: Name, _ question: Question) async throws -> Response {
-        try question.check("as_of")
+        try question.check("as_of", "effective")
         let seen: Seen<UserCredits?>
-        if let moment = try question.asOf(highWater: log.highWater) {
-            let answer = try await creditsAsOf(moment, .org(org), user: user)
+        if let past = try question.past(highWater: log.highWater) {
+            let found = try await creditsAsOf(past, .org(org), user: user)
+            let answer = found.answer
             let credits = answer.summary.map { pool in
                 UserCredits(
                     pool: pool, available: answer.available ?? .zero, spent: answer.spent, overage: answer.overage,
                     allocation: pool.allocations.first { $0.allocation.user == user })
             }
-            seen = Seen(position: answer.position, answer: credits)
+            seen = Seen(position: found.position, answer: credits)
         } else {
             seen = try await ask(UserCreditsQuery(org: org, user: user, now: question.now), question)
         }
@@ -51,75 +53,29 @@ extension API {
                 writer.member("expired_credits", string: credits.pool.account.expired.credits)
                 writer.member("overage_credits", string: credits.overage.credits)
                 writer.key("lots")
-                writer.array(credits.pool.lots) { API.write($1, into: &$0) }
+                writer.array(credits.pool.lots) { AnswerFormat.write($1, into: &$0) }
                 writer.key("allocations")
-                writer.array(credits.allocation.map { [$0] } ?? []) { API.write($1, into: &$0) }
+                writer.array(credits.allocation.map { [$0] } ?? []) { AnswerFormat.write($1, into: &$0) }
             }
         }
     }
 
-    private func creditsAsOf(_ moment: AsOf.Moment, _ owner: Owner, user: Name?) async throws -> AsOf.Answer {
-        guard let answer = try await asOf.credits(of: owner, user: user, at: moment) else {
+    private func creditsAsOf(
+        _ past: Question.PastAsked, _ owner: Owner, user: Name?
+    ) async throws -> Seen<AsOf.Credits> {
+        try API.orOverloaded(
+            try await asOf.credits(of: owner, user: user, at: past.moment, effective: past.effective))
+    }
+
+    /// The answer of the past, when there was room to ask.
+    static func orOverloaded<Answer>(_ answer: Answer?) throws -> Answer {
+        guard let answer else {
             throw ProblemError(
                 problem: Problem(
                     503, "overloaded", "more than \(AsOf.pendingMax) ask for the past already",
                     headers: [("Retry-After", "5")]))
         }
         return answer
-    }
-
-    static func write(_ credits: CreditSummary, into writer: inout JSONWriter) {
-        let account = credits.account
-        writer.member("available_credits", string: credits.available.credits)
-        writer.member("balance_credits", string: account.balance.credits)
-        writer.member("held_credits", string: account.held.credits)
-        writer.member("granted_credits", string: account.granted.credits)
-        writer.member("adjusted_credits", string: account.adjusted.credits)
-        writer.member("spent_credits", string: account.spent.credits)
-        writer.member("expired_credits", string: account.expired.credits)
-        writer.member("voided_credits", string: account.voided.credits)
-        writer.member("overage_credits", string: account.overage.credits)
-        writer.member("invoiced_credits", string: account.invoiced.credits)
-        writer.key("lots")
-        writer.array(credits.lots) { write($1, into: &$0) }
-        writer.key("allocations")
-        writer.array(credits.allocations) { write($1, into: &$0) }
-    }
-
-    private static func write(_ lot: Lot, into writer: inout JSONWriter) {
-        writer.object { writer in
-            writer.member("lot", string: lot.id.text)
-            writer.member("category", string: lot.category.name)
-            writer.member("priority", integer: lot.priority)
-            writer.member("granted_credits", string: lot.granted.credits)
-            writer.member("available_credits", string: lot.left.credits)
-            writer.member("spent_credits", string: lot.spent.credits)
-            writer.member("expired_credits", string: lot.expired.credits)
-            writer.member("voided_credits", string: lot.voided.credits)
-            writer.member("effective_at", string: lot.effectiveAt.rfc3339)
-            if let time = lot.expiresAt {
-                writer.member("expires_at", string: time.rfc3339)
-            } else {
-                writer.member(null: "expires_at")
-            }
-            writer.member("position", integer: lot.position)
-        }
-    }
-
-    private static func write(_ status: AllocationStatus, into writer: inout JSONWriter) {
-        writer.object { writer in
-            writer.member("user", string: status.allocation.user.text)
-            writer.member("mode", string: status.allocation.mode.name)
-            writer.member("credits", string: status.allocation.credits.credits)
-            writer.member("period", string: status.allocation.period.name)
-            writer.member("drawn_credits", string: status.drawn.credits)
-            writer.member("remaining_credits", string: status.remaining.credits)
-            if let time = status.resetsAt {
-                writer.member("resets_at", string: time.rfc3339)
-            } else {
-                writer.member(null: "resets_at")
-            }
-        }
     }
 
     /// Newest first; `next` goes on. As CSV with `format=csv`, the cursor in `X-Next-Cursor`.
@@ -237,15 +193,15 @@ extension API {
                     writer.member(null: "plan")
                 }
                 writer.key("calls")
-                API.write(calls.answer, into: &writer)
+                AnswerFormat.write(calls.answer, into: &writer)
                 writer.key("credits")
                 if let credits = credits.answer {
-                    writer.object { API.write(credits, into: &$0) }
+                    writer.object { AnswerFormat.writeMembers(of: credits, into: &$0) }
                 } else {
                     writer.null()
                 }
                 writer.key("month")
-                writer.object { API.write(tokens.answer.totals, into: &$0) }
+                writer.object { AnswerFormat.writeMembers(of: tokens.answer.totals, into: &$0) }
                 if let time = activity.answer {
                     writer.member("last_activity", string: time.rfc3339)
                 } else {

@@ -4,7 +4,7 @@ public import HTTP
 public struct Route: Sendable {
     public enum Name: String, CaseIterable, Sendable {
         case postAuthorization, deleteAuthorization, listDenials
-        case postEvents, listEvents, getEvent, postLiteLLM, listParked
+        case postEvents, listEvents, getEvent, getExplanation, postLiteLLM, listParked
         case postLagoEvent, postLagoBatch, getLagoEvent
         case getOrg, getOrgCredits, getUserCredits, getOrgUserCredits, getOrgCalls, getUserCalls
         case getOrgTokens, getTokens, getStatement, listUnpriced, listAlerts, listFirings
@@ -33,6 +33,7 @@ public struct Route: Sendable {
         Route(.post, "/v1/events", .ingest, .postEvents),
         Route(.get, "/v1/events", .read, .listEvents),
         Route(.get, "/v1/events/{position}", .read, .getEvent),
+        Route(.get, "/v1/events/{position}/explanation", .read, .getExplanation),
         Route(.post, "/v1/ingest/litellm", .ingest, .postLiteLLM),
         Route(.get, "/v1/parked", .read, .listParked),
         Route(.post, "/api/v1/events", .ingest, .postLagoEvent),

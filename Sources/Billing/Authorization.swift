@@ -272,13 +272,14 @@ public struct Hold: Hashable, Sendable {
 
 /// What a call that names an authorization did to it.
 public struct Settlement: Hashable, Sendable {
-    public enum Kind: Hashable, Sendable {
+    /// The raw values are stored.
+    public enum Kind: UInt8, CaseIterable, Sendable {
         /// Charged no more than was held; the rest is free again.
-        case covered
+        case covered = 0
         /// Charged more than was held: all of it is charged, and this says so.
-        case exceeded
+        case exceeded = 1
         /// Nothing runs under that id: released, expired, settled before, or never granted. Charged all the same.
-        case late
+        case late = 2
     }
     public var kind: Kind
     public var held: Money

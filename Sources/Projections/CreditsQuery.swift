@@ -113,32 +113,6 @@ public struct StatementQuery: Query {
     }
 }
 
-/// What one record moved on given accounts: for its explanation.
-public struct MovementsQuery: Query {
-    public static let model = "credits"
-
-    public var position: UInt64
-    public var owners: [Owner]
-
-    public init(position: UInt64, owners: [Owner]) {
-        self.position = position
-        self.owners = owners
-    }
-
-    public func answer(from reader: Reader) throws -> [StatementEntry] {
-        var entries: [StatementEntry] = []
-        for owner in owners {
-            try reader.database.rows(
-                """
-                \(Credits.movements.scanSQL)
-                WHERE owner_kind = ? AND owner = (SELECT id FROM names WHERE text = ?) AND position = ? ORDER BY seq
-                """, .integer(Calls.number(of: owner)), .text(owner.name.text), .integer(Int64(position))
-            ) { entries.append(StatementEntry($0)) }
-        }
-        return entries
-    }
-}
-
 /// A page of a statement; `next` continues it, nil at its end.
 public struct StatementPage: Hashable, Sendable {
     public var entries: [StatementEntry]
@@ -164,22 +138,9 @@ public struct StatementCursor: Hashable, Sendable {
     public var text: String { "\(position)-\(sequence)" }
 }
 
-/// One movement of an owner's credits.
-public struct StatementEntry: Hashable, Sendable {
-    /// Of the record that moved it.
-    public var position: UInt64
-    /// Among the movements of that record.
-    public var sequence: UInt32
-    /// The event's own time.
-    public var time: Timestamp
-    /// Of a charge.
-    public var model: Name?
-    public var movement: Movement
-}
-
 extension StatementEntry {
     /// From a row of `Credits.movements.scanSQL`.
-    fileprivate init(_ row: Statement) {
+    init(_ row: Statement) {
         guard let kind = Movement.Kind(rawValue: UInt8(row.integer(at: 5))) else {
             preconditionFailure("movement of kind \(row.integer(at: 5))")
         }
