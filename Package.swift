@@ -77,19 +77,8 @@ let package = Package(
         module("Hashing", uses: ["CHashing"]),
 
         // Files that are the truth, embedded as bytes.
-        .target(
-            name: "Schemas", path: "Schemas", exclude: ["RECORD.md", "RULES.md"],
-            resources: [
-                .embedInCode("readmodel.sql"),
-                .embedInCode("calls.sql"),
-                .embedInCode("tokens.sql"),
-                .embedInCode("book.sql"),
-                .embedInCode("credits.sql"),
-                .embedInCode("lago.sql"),
-                .embedInCode("alerts.sql"),
-                .embedInCode("openapi.json"),
-            ],
-            swiftSettings: settings),
+        module("Schemas", uses: ["CSchemas"], path: "Schemas/embed/Schemas"),
+        .target(name: "CSchemas", path: "Schemas/embed/CSchemas"),
 
         // Doors to C.
         .target(name: "CLinux", path: "Sources/CLinux"),

@@ -294,6 +294,10 @@ public final class LogWriter: @unchecked Sendable {
             }
             let microseconds = (SteadyClock.nanoseconds() - started) / 1000
             for entry in group.keys { index.insert(entry) }
+            switch index.failure {
+            case nil, .full?: break
+            case let failure?: onFatal("the key index could not be written: \(failure)")
+            }
             admission.committed()
             shared.withLock { $0.countCommit(microseconds: microseconds, bytes: group.arena.count) }
         }

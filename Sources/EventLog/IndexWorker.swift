@@ -1,7 +1,8 @@
 import Platform
 
 /// The helper thread of a key index: writes full tables as runs, merges runs, deletes what was merged. A table goes
-/// before everything else, since the writer may wait for it.
+/// before everything else, since the writer may wait for it; but after a failure what was merged is deleted first,
+/// since the disk may be full of it.
 ///
 /// `@unchecked Sendable`: handed to its thread once, then touched by that thread alone; the rest is behind `shared`.
 final class IndexWorker: @unchecked Sendable {
@@ -10,6 +11,8 @@ final class IndexWorker: @unchecked Sendable {
     private var nextNumber: UInt64
     private var merge: IndexStore.Merge?
     private var garbage: [(run: UInt64, blocks: Range<Int>)] = []
+    /// The last try to delete failed: a table is tried next, that neither can keep the other from ever being tried.
+    private var deletingFailed = false
 
     init(store: IndexStore, shared: Condition<KeyIndex.Shared>) {
         self.store = store
@@ -20,20 +23,22 @@ final class IndexWorker: @unchecked Sendable {
     private enum Job {
         case stop
         case write(KeyIndex.Frozen)
-        case merge([Run])
         case clean
+        case merge([Run])
     }
 
     func run() {
         while true {
             let hasGarbage = !garbage.isEmpty
-            // After a failure nothing is tried until the writer clears it: it knows when a try is worth it.
+            let wantsRoom = hasGarbage && !deletingFailed
             let job = shared.wait { shared -> Job? in
                 if shared.isStopping { return .stop }
-                if shared.failure != nil { return nil }
+                if shared.isResting { return nil }
+                if shared.failure != nil && wantsRoom { return .clean }
                 if let frozen = shared.frozen { return .write(frozen) }
+                if hasGarbage { return .clean }
                 if let parts = Run.mergeable(shared.runs) { return .merge(parts) }
-                return hasGarbage ? .clean : nil
+                return nil
             }
             do throws(LogError) {
                 switch job {
@@ -46,7 +51,11 @@ final class IndexWorker: @unchecked Sendable {
                 // What the merge has written so far is of no run.
                 if let merge { garbage.append((merge.number, 0..<merge.blocksWritten)) }
                 merge = nil
-                shared.signal { $0.failure = error }
+                if case .clean? = job { deletingFailed = true } else { deletingFailed = false }
+                shared.signal { shared in
+                    shared.failure = error
+                    shared.isResting = true
+                }
             }
         }
     }
@@ -63,6 +72,7 @@ final class IndexWorker: @unchecked Sendable {
             if let run { shared.runs.append(run) }
             shared.progress = frozen.progress
             shared.frozen = nil
+            shared.failure = nil
         }
     }
 
@@ -83,6 +93,7 @@ final class IndexWorker: @unchecked Sendable {
         shared.signal { shared in
             shared.runs.removeAll { gone.contains($0.number) }
             shared.runs.insert(run, at: 0)
+            shared.failure = nil
         }
     }
 

@@ -59,9 +59,11 @@ public final class KeyIndex: @unchecked Sendable {
         /// Newest last.
         var runs: [Run]
         var progress: UInt64
+        /// What the helper's last try ended with, until one succeeds.
         var failure: LogError?
+        /// After a failure the helper does nothing until the writer says that a try is worth it.
+        var isResting = false
         var isStopping = false
-        var hasStopped = false
     }
 
     private let shared: Condition<Shared>
@@ -147,8 +149,8 @@ public final class KeyIndex: @unchecked Sendable {
     /// The last position inserted, in memory or on disk.
     public var last: UInt64 { lastInserted }
 
-    /// What went wrong in the helper the last time, if it did: a full disk (it tries again), or worse. Entries stay in
-    /// memory, so answers stay exact.
+    /// What the helper's last try ended with, if it failed: a full disk (it tries again, once a table), or worse.
+    /// Entries stay in memory, so answers stay exact.
     public var failure: LogError? { shared.withLock { $0.failure } }
 
     /// Runs on disk, for metrics.
@@ -193,10 +195,10 @@ public final class KeyIndex: @unchecked Sendable {
 
     /// Hands the table to the helper, when the helper has done the one before.
     private func freeze() {
-        let hasRoom = shared.wait { $0.frozen == nil ? true : $0.failure != nil ? false : nil } ?? false
+        let hasRoom = shared.wait { $0.frozen == nil ? true : $0.isResting ? false : nil } ?? false
         guard hasRoom else {
             // The helper looks again whether there is room on the disk, once a table.
-            if table.entries.count % memtableMax == 0 { shared.signal { $0.failure = nil } }
+            if table.entries.count % memtableMax == 0 { shared.signal { $0.isResting = false } }
             return
         }
         let frozen = Frozen(
@@ -204,14 +206,17 @@ public final class KeyIndex: @unchecked Sendable {
             controlsStored: controlsFrozen)
         controlsFrozen = allControls.count
         table = Memtable(capacity: memtableMax)
-        shared.signal { $0.frozen = frozen }
+        shared.signal { shared in
+            shared.frozen = frozen
+            shared.isResting = false
+        }
     }
 
     /// Brings everything that is in memory to disk, and waits for it.
     public func flush() throws(LogError) {
         while true {
             // Whatever stopped the helper before, it tries again now.
-            shared.signal { $0.failure = nil }
+            shared.signal { $0.isResting = false }
             try waitForHelper { $0.frozen == nil }
             if table.entries.isEmpty && controlsFrozen == allControls.count { return }
             freeze()
@@ -221,8 +226,8 @@ public final class KeyIndex: @unchecked Sendable {
     /// Waits until the helper has done what is asked for, or gives its error.
     private func waitForHelper(until isDone: (Shared) -> Bool) throws(LogError) {
         let failure = shared.wait { shared -> LogError?? in
-            if let failure = shared.failure { return .some(failure) }
-            return isDone(shared) ? .some(nil) : nil
+            if isDone(shared) { return .some(nil) }
+            return shared.isResting ? .some(shared.failure) : nil
         }
         if case .some(.some(let error)) = failure { throw error }
     }

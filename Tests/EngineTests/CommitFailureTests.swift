@@ -22,6 +22,31 @@ struct CommitFailureTests {
         await #expect(processExitsWith: .exitCode(74)) { try CommitFailureTests.run(failingWith: EIO) }
     }
 
+    /// Lets every write to a file of this process fail with EBADF: its descriptors are made read-only.
+    private static func failWrites(to path: String) throws {
+        for number in Int32(3)..<256 {
+            var target = [CChar](repeating: 0, count: 4096)
+            let count = readlink("/proc/self/fd/\(number)", &target, target.count)
+            guard count > 0, path.utf8.elementsEqual(target[..<count].map { UInt8(bitPattern: $0) }) else { continue }
+            let readOnly = open(path, O_RDONLY)
+            guard readOnly >= 0, dup2(readOnly, number) == number else { _exit(1) }
+            close(readOnly)
+        }
+    }
+
+    private static func runWithBrokenIndex() throws {
+        let rig = try Rig(onFatal: { _ in _exit(74) })
+        guard try rig.post([call("before")]).map(\.summary) == ["stored 1"] else { _exit(1) }
+        try failWrites(to: rig.folder + "/index/data/data.mdb")
+        // The second full table waits for the helper to have failed with the first.
+        for number in 0..<3 * Rig.memtableMax { _ = try rig.post([call(Name(checked: "c\(number)"))]) }
+        _exit(2)
+    }
+
+    @Test func `a key index that cannot be written ends the process`() async {
+        await #expect(processExitsWith: .exitCode(74)) { try CommitFailureTests.runWithBrokenIndex() }
+    }
+
     @Test func `a commit that finds no room answers full, and goes on when there is some`() throws {
         let rig = try Rig()
         _ = try rig.post([call("before")])

@@ -16,6 +16,9 @@ final class Rig: @unchecked Sendable {
     private let mapBytes: Int
     private let onFatal: @Sendable (String) -> Never
 
+    /// Keys in memory before they go to disk.
+    static let memtableMax = 64
+
     /// 2026-11-22T08:00:00Z.
     static let noon: Int64 = 1_795_334_400_000_000
 
@@ -50,7 +53,7 @@ final class Rig: @unchecked Sendable {
         _ onFatal: @escaping @Sendable (String) -> Never
     ) throws -> (EventLog, KeyIndex, LogWriter) {
         let log = try EventLog.open(folder: folder + "/log", mode: .readWrite, mapBytes: mapBytes, prezeroBytes: 0)
-        let index = try KeyIndex.open(folder: folder + "/index", logID: log.id, memtableMax: 64)
+        let index = try KeyIndex.open(folder: folder + "/index", logID: log.id, memtableMax: memtableMax)
         let writer = try LogWriter(
             log: log, index: index, limits: limits, clock: { time.withLock { $0 } },
             onFatal: onFatal)

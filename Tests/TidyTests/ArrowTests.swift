@@ -25,6 +25,7 @@ private let arrows: [String: Set<String>] = [
     "Billing": [],
     "CLinux": [],
     "CHashing": [],
+    "CSchemas": [],
     "CLMDB": [],
     "CSQLite": [],
 ]
