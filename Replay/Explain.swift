@@ -8,22 +8,36 @@ import Projections
 
 /// `explain`: a number taken apart down to the records it is made of, from the log alone; and whether the parts add up.
 func explain(_ rest: [String]) throws -> Int32 {
-    let arguments = try Arguments(rest, options: ["--position": 1])
-    let folder = try DataFolder(try arguments.folder())
-    guard let position = try arguments.position("--position") else {
-        throw Refusal(text: "explain what? --position N")
+    let arguments = try Arguments(
+        rest,
+        options: [
+            "--position": 1, "--balance": 0, "--calls": 0, "--tokens": 0, "--lago-line": 1, "--org": 1, "--user": 1,
+            "--known": 1, "--period": 1, "--from": 1, "--to": 1, "--group-by": 1,
+        ])
+    let what = ["--position", "--balance", "--calls", "--tokens", "--lago-line"].filter { arguments.has($0) }
+    guard what.count == 1 else {
+        throw Refusal(text: "explain what? One of --position N, --balance, --calls, --tokens, --lago-line ID")
     }
-    return try explainRecord(at: position, in: folder, json: arguments.json)
+    let folder = try DataFolder(try arguments.folder())
+    let known = try folder.position(of: arguments["--known"], "--known") ?? folder.log.highWater
+    if let position = try arguments.position("--position") {
+        return try explainRecord(at: position, in: folder, known: known, json: arguments.json)
+    }
+    if let line = arguments["--lago-line"] { return try explainLagoLine(line, in: folder, json: arguments.json) }
+    if arguments.has("--balance") {
+        return try explainBalance(
+            of: try arguments.neededOwner(), in: folder, known: known, json: arguments.json)
+    }
+    let isCalls = arguments.has("--calls")
+    let owner = isCalls ? try arguments.neededOwner() : try arguments.owner()
+    return try explainUsage(arguments, calls: isCalls, of: owner, in: folder, known: known)
 }
 
-private func explainRecord(at position: UInt64, in folder: DataFolder, json: Bool) throws -> Int32 {
-    let highWater = folder.log.highWater
-    var meter = Meter("explain", total: highWater)
-    let found = try Explanation.refolded(at: position, in: folder.source, known: highWater) { meter.reach($0) }
+private func explainRecord(at position: UInt64, in folder: DataFolder, known: UInt64, json: Bool) throws -> Int32 {
+    var meter = Meter("explain", total: known)
+    let found = try Explanation.refolded(at: position, in: folder.source, known: known) { meter.reach($0) }
     _ = meter.end()
-    guard let explanation = found else {
-        throw Refusal(text: "the log ends at position \(highWater)")
-    }
+    guard let explanation = found else { throw Refusal(text: "the log is known to position \(known)") }
     if json {
         var writer = JSONWriter()
         ExplanationFormat.write(explanation, into: &writer)

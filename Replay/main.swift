@@ -17,8 +17,16 @@ let usage = """
                                 [--known POSITION|TIME] [--effective TIME] [--period 2025-11]
                                 [--from DAY] [--to DAY] [--group-by day,org,model,...]
                                               as it was known then; of facts of times to the effective one
-      tallystick-replay explain --data DIR --position N
-                                              why a record did what it did to money; whether the parts add up
+      tallystick-replay explain --data DIR [--known POSITION|TIME] and one of
+                                --position N                      a record: rules, factors, slices
+                                --balance   --org ORG | --user U  movements and lots
+                                --calls     --org ORG | --user U  [--period 2025-11]
+                                --tokens   [--org ORG | --user U] [--from DAY] [--to DAY] [--group-by ...]
+                                --lago-line ID                    a line's records
+                                              a number down to its records; whether the parts add up
+      tallystick-replay statement --data DIR --org ORG | --user USER [--period 2025-11 | --from T --to T]
+                                [--known POSITION|TIME] [--format text|json|csv|html]
+                                              opening balance, every movement, closing balance
 
     --json prints the result as one JSON object. All but import and rebuild work beside a running daemon.
     Exit codes: 0 it holds, 1 it does not (and says where), 2 it could not run.
@@ -51,6 +59,7 @@ do {
     case "diff": exit(try diff(rest))
     case "as-of": exit(try asOf(rest))
     case "explain": exit(try explain(rest))
+    case "statement": exit(try statement(rest))
     case "help", "--help", "-h":
         print(usage)
     default:

@@ -5,6 +5,7 @@ internal import Hashing
 internal import HTTP
 internal import JSON
 internal import Platform
+internal import Projections
 internal import Records
 
 /// Reads the log for questions, on a thread of its own: a read may wait for the disk.
@@ -34,6 +35,11 @@ actor LogReader {
         try log.withRecord(at: position) { bytes in
             StoredEvent(record: try RecordCodec.decode(bytes), hash: RecordCodec.hash(bytes))
         }
+    }
+
+    /// The last position that was stored by `time`; 0 when none was.
+    func position(recordedBy time: Timestamp) throws -> UInt64 {
+        try EventLogSource(log).position(recordedBy: time)
     }
 
     /// Up to `limit` records after `position` as NDJSON.

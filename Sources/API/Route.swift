@@ -7,7 +7,7 @@ public struct Route: Sendable {
         case postEvents, listEvents, getEvent, getExplanation, postLiteLLM, listParked
         case postLagoEvent, postLagoBatch, getLagoEvent
         case getOrg, getOrgCredits, getUserCredits, getOrgUserCredits, getOrgCalls, getUserCalls
-        case getOrgTokens, getTokens, getStatement, listUnpriced, listAlerts, listFirings
+        case getOrgTokens, getTokens, getStatement, getUserStatement, listUnpriced, listAlerts, listFirings
         case listLagoBatches, getLagoBatch, getLagoBatchEvents, postLagoDelivery, closeLagoWindows
         case projections, healthz, readyz, metrics, openapi
     }
@@ -51,6 +51,7 @@ public struct Route: Sendable {
         Route(.get, "/v1/orgs/{org}/tokens", .read, .getOrgTokens),
         Route(.get, "/v1/tokens", .read, .getTokens),
         Route(.get, "/v1/orgs/{org}/statement", .read, .getStatement),
+        Route(.get, "/v1/users/{user}/statement", .read, .getUserStatement),
         Route(.get, "/v1/alerts", .read, .listAlerts),
         Route(.get, "/v1/alerts/firings", .read, .listFirings),
         Route(.get, "/v1/unpriced", .read, .listUnpriced),

@@ -38,7 +38,8 @@ public struct StatementHTML: StatementFormat {
         html += sum("Closing balance", nil, totals.closing, isBalance: true)
         html += "</tbody>\n</table>\n<table class=\"lines\">\n<thead><tr><th>Time (UTC)</th><th class=\"n\">Record</th>"
         html += "<th>Movement</th><th>Details</th><th class=\"n\">Amount</th>"
-        html += "<th class=\"n\">Balance</th></tr></thead>\n<tbody>\n" + balance("Opening balance", head.period.from, totals.opening)
+        html += "<th class=\"n\">Balance</th></tr></thead>\n<tbody>\n"
+        html += balance("Opening balance", head.period.from, totals.opening)
         bytes += html.utf8
     }
 

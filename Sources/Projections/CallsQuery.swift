@@ -37,6 +37,17 @@ public struct CallsQuery: Query {
             else { return nil }
             self = .day(day)
         }
+
+        /// The days `[start, end)` of the calendar, whatever anybody's plan says; nil for `current`.
+        public var calendarDays: Range<Day>? {
+            switch self {
+            case .current: return nil
+            case .day(let day): return day..<Day(number: day.number + 1)
+            case .month(let year, let month):
+                guard let first = Day(year: year, month: month, day: 1) else { return nil }
+                return Period.month.bounds(containing: first)
+            }
+        }
     }
 
     public var owner: Owner

@@ -83,13 +83,18 @@ public struct StatementQuery: Query {
     /// Movements before this one; nil: from the newest.
     public var before: StatementCursor?
     public var limit: Int
+    /// Whose movements' times are in it.
+    public var period: StatementPeriod
 
     /// `limit` in 1...`limitMax`.
-    public init(owner: Owner, before: StatementCursor? = nil, limit: Int = 100) {
+    public init(
+        owner: Owner, before: StatementCursor? = nil, limit: Int = 100, period: StatementPeriod = StatementPeriod()
+    ) {
         precondition((1...StatementQuery.limitMax).contains(limit), "limit \(limit)")
         self.owner = owner
         self.before = before
         self.limit = limit
+        self.period = period
     }
 
     public func answer(from reader: Reader) throws -> StatementPage {
@@ -99,9 +104,11 @@ public struct StatementQuery: Query {
             """
             \(Credits.movements.scanSQL)
             WHERE owner_kind = ? AND owner = (SELECT id FROM names WHERE text = ?) AND (position, seq) < (?, ?)
+                AND at >= ? AND at < ?
             ORDER BY position DESC, seq DESC LIMIT ?
             """, .integer(Calls.number(of: owner)), .text(owner.name.text), .integer(Int64(before.position)),
-            .integer(Int64(before.sequence)), .integer(Int64(limit + 1))
+            .integer(Int64(before.sequence)), .integer(period.from?.microseconds ?? .min),
+            .integer(period.to?.microseconds ?? .max), .integer(Int64(limit + 1))
         ) { row in
             if page.entries.count == limit {
                 page.next = page.entries.last.map { StatementCursor(position: $0.position, sequence: $0.sequence) }

@@ -137,6 +137,9 @@ public struct StatementFold {
     /// The ledger's own balance: what all movements must have led to.
     public var ledgerBalance: Money { fold.book.ledger.account(owner)?.balance ?? .zero }
 
+    /// What the owner has, as judged at `time`; nil for one that the ledger never heard of.
+    public func summary(at time: Timestamp) -> CreditSummary? { fold.book.ledger.summary(of: owner, at: time) }
+
     /// Whether the ledger has heard of the owner.
     public var knowsOwner: Bool { fold.book.ledger.account(owner) != nil }
 
@@ -167,5 +170,13 @@ public struct StatementFold {
         case (.refund, let fact): try fact.unwinds?.call(in: log).model
         default: nil
         }
+    }
+}
+
+extension StatementPeriod {
+    /// What an end of a period may be: a day "2025-11-03", which stands for its start, or an RFC 3339 time.
+    public static func time(_ text: String) -> Timestamp? {
+        if case .day(let day) = CallsQuery.Span(text) { return day.start }
+        return Timestamp(rfc3339: text)
     }
 }

@@ -8,6 +8,8 @@ public struct UsageChange: Hashable, Sendable {
     /// Of the record that states the version.
     public var position: UInt64
     public var call: Call
+    /// False for `llm.usage`.
+    public var isCall: Bool
     /// The call's own time: the day that it counts in.
     public var occurredAt: Timestamp
     /// All that it adds or takes, the sign applied. `calls` is what uses quota.
@@ -60,8 +62,8 @@ public struct UsageChanges {
         var sums = try TokenSums(version.call, isCall: version.isCall, rating: rating)
         if sign < 0 { sums = sums.negated }
         return UsageChange(
-            sign: sign, position: version.position, call: version.call, occurredAt: version.occurredAt,
-            totals: TokensAnswer.Totals(sums))
+            sign: sign, position: version.position, call: version.call, isCall: version.isCall,
+            occurredAt: version.occurredAt, totals: TokensAnswer.Totals(sums))
     }
 }
 
