@@ -43,14 +43,14 @@ import Testing
         }
     }
 
-    @Test(arguments: 1...8 as ClosedRange<UInt64>)
+    @Test(arguments: 1...4 as ClosedRange<UInt64>)
     func `known and effective are what the slow way says`(seed: UInt64) async throws {
-        let records = AdmittedLog.make(700, seed: seed).records
+        let records = AdmittedLog.make(500, seed: seed).records
         let source = ArraySource(records)
         let asOf = AsOf(log: source)
         var random = RandomEvents(seed: seed)
-        for _ in 0..<6 {
-            let known = UInt64(random.number(0...700))
+        for _ in 0..<4 {
+            let known = UInt64(random.number(0...500))
             let effective = Timestamp(
                 microseconds: AdmittedLog.start.microseconds + random.number(-1...(21 * 86_400_000_000)))
             let slow = Slow(records, known: known, effective: effective)
@@ -122,7 +122,7 @@ import Testing
         await models.stop()
     }
 
-    @Test(arguments: 1...4 as ClosedRange<UInt64>)
+    @Test(arguments: 1...2 as ClosedRange<UInt64>)
     func `the records between two positions make the difference of all sums`(seed: UInt64) throws {
         let records = AdmittedLog.make(600, seed: seed &+ 40).records
         let source = ArraySource(records)
