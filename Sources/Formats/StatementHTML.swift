@@ -17,7 +17,7 @@ public struct StatementHTML: StatementFormat {
         let title = "Statement of credits: \(head.owner.name), \(StatementHTML.period(head.period))"
         var html = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
         html += "<meta name=\"viewport\" content=\"width=device-width\">\n"
-        html += "<title>\(Self.escaped(title))</title>\n<style>\(Self.style)</style>\n</head>\n<body>\n"
+        html += "<title>\(Self.escaped(title))</title>\n<style>\(Self.style(foot: title))</style>\n</head>\n<body>\n"
         html += "<header>\n<h1>Statement of credits</h1>\n<table class=\"facts\">\n"
         let (kind, name) =
             switch head.owner {
@@ -37,7 +37,7 @@ public struct StatementHTML: StatementFormat {
         if totals.invoiced != .zero { html += sum("Overage taken over by invoice", nil, totals.invoiced) }
         html += sum("Closing balance", nil, totals.closing, isBalance: true)
         html += "</tbody>\n</table>\n<table class=\"lines\">\n<thead><tr><th>Time (UTC)</th><th class=\"n\">Record</th>"
-        html += "<th>Movement</th><th>Details</th><th class=\"n\">Amount</th>"
+        html += "<th class=\"t\">Movement</th><th>Details</th><th class=\"n\">Amount</th>"
         html += "<th class=\"n\">Balance</th></tr></thead>\n<tbody>\n"
         html += balance("Opening balance", head.period.from, totals.opening)
         bytes += html.utf8
@@ -46,7 +46,8 @@ public struct StatementHTML: StatementFormat {
     public func line(_ entry: StatementEntry, balance: Money, into bytes: inout [UInt8]) {
         let movement = entry.movement
         var html = "<tr><td class=\"t\">\(Self.time(entry.time))</td><td class=\"n\">\(entry.position)</td>"
-        html += "<td>\(Self.single(movement.kind))</td><td>\(Self.escaped(StatementWords.details(entry)))</td>"
+        html += "<td class=\"t\">\(Self.single(movement.kind))</td>"
+        html += "<td>\(Self.escaped(StatementWords.details(entry)))</td>"
         html += "<td class=\"n\">\(amount(movement.amount))</td><td class=\"n\">\(amount(balance))</td></tr>\n"
         bytes += html.utf8
     }
@@ -172,10 +173,24 @@ public struct StatementHTML: StatementFormat {
         return escaped
     }
 
-    private static let style = """
+    /// A string of CSS: all but letters, digits and spaces as escapes (CSS Syntax section 4.3.7), so that no name ends
+    /// it.
+    static func quoted(_ text: String) -> String {
+        var quoted = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "a"..."z", "A"..."Z", "0"..."9", " ": quoted.unicodeScalars.append(scalar)
+            default: quoted += "\\" + String(scalar.value, radix: 16) + " "
+            }
+        }
+        return quoted + "\""
+    }
+
+    private static func style(foot: String) -> String {
+        """
 
         @page { size: A4; margin: 16mm 14mm 18mm;
-          @bottom-left { content: "Statement of credits"; font: 8pt sans-serif; color: #555; }
+          @bottom-left { content: \(quoted(foot)); font: 8pt sans-serif; color: #555; }
           @bottom-right { content: "Page " counter(page) " of " counter(pages); font: 8pt sans-serif; color: #555; } }
         * { box-sizing: border-box; }
         body { font: 9pt/1.35 "Helvetica Neue", Helvetica, Arial, "Liberation Sans", sans-serif; color: #111;
@@ -183,13 +198,13 @@ public struct StatementHTML: StatementFormat {
         h1 { font-size: 16pt; font-weight: 600; margin: 0 0 4mm; }
         table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
         th { text-align: left; font-weight: 600; }
-        td, th { padding: 1mm 1.5mm; vertical-align: top; overflow-wrap: anywhere; }
-        .n { text-align: right; white-space: nowrap; }
-        .t { white-space: nowrap; }
+        td, th { padding: 0.8mm 1.5mm; vertical-align: top; overflow-wrap: anywhere; }
+        .n { text-align: right; white-space: nowrap; overflow-wrap: normal; }
+        .t { white-space: nowrap; overflow-wrap: normal; }
         .facts { width: auto; margin-bottom: 5mm; }
         .facts th, .facts td { padding: 0.4mm 4mm 0.4mm 0; }
         .facts th { color: #555; font-weight: 400; }
-        .sums { width: 62%; margin-bottom: 6mm; break-inside: avoid; }
+        .sums { width: 70%; margin-bottom: 6mm; break-inside: avoid; }
         .sums th, .lines th { border-bottom: 0.4mm solid #111; }
         .sums td, .lines td { border-bottom: 0.1mm solid #ccc; }
         .b td { font-weight: 600; background: #f3f3f3; }
@@ -203,4 +218,5 @@ public struct StatementHTML: StatementFormat {
           .b td { -webkit-print-color-adjust: exact; print-color-adjust: exact; } }
 
         """
+    }
 }

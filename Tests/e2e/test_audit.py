@@ -302,7 +302,7 @@ class Statements(DaemonCase):
     def setUpClass(cls):
         super().setUpClass()
         events = [
-            rules("prices", unit="credits", rules=[{"per": 1000, "any_token": "0.001"}]),
+            rules("prices", time="2026-02-01T00:00:00Z", unit="credits", rules=[{"per": 1000, "any_token": "0.001"}]),
             event("lot", "credits.granted", time="2026-02-20T00:00:00Z", org="acme", credits="1000", category="paid"),
             event("purse", "credits.granted", time="2026-03-01T00:00:00Z", user="ann", credits="5", category="promo"),
         ]
@@ -342,14 +342,14 @@ class Statements(DaemonCase):
         self.assertEqual((answer.status, answer.kind), (200, "text/html"), answer)
         page = answer.body.decode()
         self.assertEqual(page.count("<tr><td class=\"t\">2026-03-21"), 1950)
-        self.assertNotIn("<b>", page)
-        self.assertIn("&lt;b&gt;&amp;ann", page)
+        self.assertFalse("<b>" in page)
+        self.assertTrue("&lt;b&gt;&amp;ann" in page)
         self.assertTrue(page.endswith("</html>\n"))
         self.assertIn("default-src 'none'", answer.headers["content-security-policy"])
         offline = self.daemon.replay("statement", "--org", "acme", "--period", "2026-03", "--format", "html")
         self.assertEqual((offline.returncode, offline.stdout), (0, answer.body), offline.stderr)
         everything = self.get("/v1/orgs/acme/statement?format=html").body.decode()
-        self.assertIn("2,601 movements", everything)
+        self.assertTrue("2,600 movements" in everything)
 
     def test_json_pages_of_a_period_agree(self):
         path, balances, lines = "/v1/orgs/acme/statement?from=2026-03-01&to=2026-04-01&limit=700", set(), []
