@@ -40,12 +40,16 @@ let package = Package(
         program(
             "tallystick",
             uses: [
-                "API", "Server", "Engine", "Projections", "EventLog", "Platform", "Billing", "Formats", "JSON", "HTTP",
+                "API", "Server", "Engine", "Projections", "Audit", "EventLog", "Platform", "Billing", "Formats", "JSON",
+                "HTTP", "Hashing",
             ],
             path: "Sources/tallystick"),
         program(
             "tallystick-replay",
-            uses: ["Projections", "EventLog", "Records", "Formats", "Billing", "JSON", "Hashing", "Platform", "Engine"],
+            uses: [
+                "Projections", "Audit", "EventLog", "Records", "Formats", "Billing", "JSON", "Hashing", "Platform",
+                "Engine",
+            ],
             path: "Replay"),
         // The one that uses FoundationNetworking: https to the outside, which the daemon has no need of.
         program(
@@ -56,13 +60,14 @@ let package = Package(
         module(
             "API",
             uses: [
-                "HTTP", "JSON", "Billing", "Formats", "Records", "Engine", "EventLog", "Projections", "Schemas",
-                "Hashing", "Platform",
+                "HTTP", "JSON", "Billing", "Formats", "Records", "Engine", "Audit", "EventLog", "Projections",
+                "Schemas", "Hashing", "Platform",
             ]),
         module(
             "Projections",
             uses: ["Billing", "Records", "EventLog", "SQLite", "Schemas", "Hashing", "Platform"]),
         module("Engine", uses: ["Billing", "Records", "EventLog", "Hashing", "Platform"]),
+        module("Audit", uses: ["EventLog", "Hashing", "Platform"]),
         module("Server", uses: ["HTTP", "Platform", "CLinux"]),
         module("EventLog", uses: ["CLMDB", "Hashing", "Platform"]),
         module("SQLite", uses: ["CSQLite"]),
@@ -99,6 +104,7 @@ let package = Package(
         tests("Formats", uses: ["Formats", "Billing", "JSON", "Records", "TestEvents"]),
         tests("Platform", uses: ["Platform"]),
         tests("EventLog", uses: ["EventLog", "CLMDB", "Hashing", "Platform"], exclude: ["Fixtures"]),
+        tests("Audit", uses: ["Audit", "EventLog", "Hashing", "Platform"]),
         tests("SQLite", uses: ["SQLite"]),
         tests(
             "Projections",

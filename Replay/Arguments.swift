@@ -1,41 +1,69 @@
-import Billing
-
-/// The command line of a verb: `--data DIR`, `--json`, folders by place, and the verb's own options.
+/// The command line of a verb: `--data DIR`, `--json`, the options and flags of its own, and folders by place.
 struct Arguments {
-    private(set) var data: String?
     private(set) var json = false
     private(set) var folders: [String] = []
-    private var values: [String: [String]] = [:]
+    private var values: [String: String] = [:]
+    private var flags: Set<String> = []
+    private var pairs: [String: (String, String)] = [:]
 
-    /// - Parameter options: the verb's own, by name ("--known"), and how many values each takes.
-    init(_ arguments: [String], options: [String: Int] = [:]) throws {
+    /// - Parameters:
+    ///   - options: what the verb takes with a value, without the dashes: `--name VALUE` or `--name=VALUE`.
+    ///   - pairs: what it takes with two: `--name ONE OTHER`.
+    ///   - flags: what it takes without one.
+    init(
+        _ arguments: [String], options: Set<String> = [], pairs paired: Set<String> = [], flags known: Set<String> = []
+    ) throws {
         var rest = arguments[...]
         while let argument = rest.popFirst() {
-            var name = argument
-            var given: [String] = []
-            if argument.hasPrefix("--"), let equals = argument.firstIndex(of: "=") {
-                name = String(argument[..<equals])
-                given.append(String(argument[argument.index(after: equals)...]))
-            }
-            if name == "--json" && given.isEmpty {
-                json = true
-            } else if name == "--data" || options[name] != nil {
-                let count = options[name] ?? 1
-                while given.count < count, let value = rest.popFirst() { given.append(value) }
-                guard given.count == count else {
-                    throw Refusal(text: name == "--data" ? "--data needs a folder" : "\(name) takes \(count) value(s)")
-                }
-                if name == "--data" {
-                    data = given[0]
-                } else if values.updateValue(given, forKey: name) != nil {
-                    throw Refusal(text: "\(name) is given twice")
-                }
-            } else if name.hasPrefix("--") {
-                throw Refusal(text: "unknown option \(argument)")
-            } else {
+            guard argument.hasPrefix("--") else {
                 folders.append(argument)
+                continue
+            }
+            let parts = argument.dropFirst(2).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            let name = String(parts[0])
+            if parts.count == 1 && (name == "json" || known.contains(name)) {
+                if name == "json" { json = true } else { flags.insert(name) }
+            } else if name == "data" || options.contains(name) {
+                guard let value = parts.count == 2 ? String(parts[1]) : rest.popFirst() else {
+                    throw Refusal(text: name == "data" ? "--data needs a folder" : "--\(name) needs a value")
+                }
+                guard values.updateValue(value, forKey: name) == nil else {
+                    throw Refusal(text: "--\(name) is given twice")
+                }
+            } else if parts.count == 1 && paired.contains(name) {
+                guard let one = rest.popFirst(), let other = rest.popFirst() else {
+                    throw Refusal(text: "--\(name) needs two values")
+                }
+                guard pairs.updateValue((one, other), forKey: name) == nil else {
+                    throw Refusal(text: "--\(name) is given twice")
+                }
+            } else {
+                throw Refusal(text: "unknown option \(argument)")
             }
         }
+    }
+
+    var data: String? { values["data"] }
+
+    /// The value of an option, as given.
+    subscript(option: String) -> String? { values[option] }
+
+    func has(_ flag: String) -> Bool { flags.contains(flag) }
+
+    /// Both values of an option that takes two.
+    func pair(_ option: String) -> (String, String)? { pairs[option] }
+
+    /// A whole number in `range`; nil when the option was not given.
+    func integer(_ option: String, in range: ClosedRange<UInt64>) throws -> UInt64? {
+        guard let text = values[option] else { return nil }
+        guard !text.isEmpty, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let number = UInt64(text),
+            range.contains(number)
+        else {
+            throw Refusal(
+                text: "--\(option) must be a whole number from \(range.lowerBound) to \(range.upperBound), "
+                    + "not \"\(text)\"")
+        }
+        return number
     }
 
     /// The one folder that a verb works on.
@@ -46,58 +74,5 @@ struct Arguments {
         case (nil, 0): throw Refusal(text: "which data folder? --data DIR")
         default: throw Refusal(text: "one data folder, please")
         }
-    }
-
-    // MARK: - The verb's own
-
-    /// Whether an option was given: one that takes no value, say.
-    func has(_ name: String) -> Bool { values[name] != nil }
-
-    subscript(name: String) -> String? { values[name]?.first }
-
-    /// All values of an option.
-    func all(_ name: String) -> [String]? { values[name] }
-
-    func name(_ option: String) throws -> Name? {
-        guard let text = self[option] else { return nil }
-        guard let name = Name(text) else { throw Refusal(text: "\(option): not a name of 1 to 256 bytes") }
-        return name
-    }
-
-    /// `--org X` or `--user X`; nil when neither is given.
-    func owner() throws -> Owner? {
-        switch (try name("--org"), try name("--user")) {
-        case (let org?, nil): return .org(org)
-        case (nil, let user?): return .user(user)
-        case (nil, nil): return nil
-        default: throw Refusal(text: "--org or --user, not both")
-        }
-    }
-
-    func neededOwner() throws -> Owner {
-        guard let owner = try owner() else { throw Refusal(text: "whose? --org ORG or --user USER") }
-        return owner
-    }
-
-    func position(_ option: String) throws -> UInt64? {
-        guard let text = self[option] else { return nil }
-        guard let position = Arguments.position(text) else {
-            throw Refusal(text: "\(option): a position is a whole number from 1")
-        }
-        return position
-    }
-
-    func time(_ option: String) throws -> Timestamp? {
-        guard let text = self[option] else { return nil }
-        guard let time = Timestamp(rfc3339: text) else {
-            throw Refusal(text: "\(option): an RFC 3339 time, such as 2025-11-03T00:00:00Z")
-        }
-        return time
-    }
-
-    /// Digits alone, and not 0.
-    static func position(_ text: String) -> UInt64? {
-        guard !text.isEmpty, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
-        return UInt64(text).flatMap { $0 > 0 ? $0 : nil }
     }
 }

@@ -9,22 +9,18 @@ import Projections
 /// `as-of`: credits, calls and tokens as they were known at a position, and as of an effective time.
 func asOf(_ rest: [String]) throws -> Int32 {
     let arguments = try Arguments(
-        rest,
-        options: [
-            "--org": 1, "--user": 1, "--what": 1, "--effective": 1, "--known": 1, "--period": 1, "--from": 1, "--to": 1,
-            "--group-by": 1,
-        ])
+        rest, options: ["org", "user", "what", "effective", "known", "period", "from", "to", "group-by"])
     let folder = try DataFolder(try arguments.folder())
     let owner = try arguments.owner()
-    let what = arguments["--what"] ?? (owner == nil ? "tokens" : "all")
+    let what = arguments["what"] ?? (owner == nil ? "tokens" : "all")
     guard ["credits", "calls", "tokens", "all"].contains(what) else {
         throw Refusal(text: "--what is credits, calls, tokens or all")
     }
     guard owner != nil || what == "tokens" else {
         throw Refusal(text: "whose \(what)? --org ORG or --user USER (tokens alone may be everyone's)")
     }
-    let known = try folder.position(of: arguments["--known"], "--known") ?? folder.log.highWater
-    let past = Past(known: known, effective: try arguments.time("--effective"))
+    let known = try folder.position(of: arguments["known"], "known") ?? folder.log.highWater
+    let past = Past(known: known, effective: try arguments.time("effective"))
     var meter = Meter("as-of", total: known)
     var reporter = try PastReporter(past, of: owner, log: folder.source) { meter.reach($0) }
     try arguments.ask(&reporter)
@@ -48,45 +44,24 @@ func asOf(_ rest: [String]) throws -> Int32 {
     return ExitCode.holds
 }
 
-extension DataFolder {
-    /// A position, or the last one that was recorded by a time. Nil when the option was not given.
-    func position(of text: String?, _ option: String) throws -> UInt64? {
-        guard let text else { return nil }
-        if let time = Timestamp(rfc3339: text) { return try source.position(recordedBy: time) }
-        guard let position = Arguments.position(text) else {
-            throw Refusal(text: "\(option): a position from 1, or an RFC 3339 time")
-        }
-        guard position <= log.highWater else { throw Refusal(text: "the log ends at position \(log.highWater)") }
-        return position
-    }
-}
-
 extension Arguments {
     /// Which calls and tokens: `--period`, `--from`, `--to`, `--group-by`.
     func ask(_ reporter: inout PastReporter) throws {
-        if let text = self["--period"] {
+        if let text = self["period"] {
             guard let span = CallsQuery.Span(text) else {
                 throw Refusal(text: "--period is a month (2025-11) or a day (2025-11-03)")
             }
             reporter.span = span
         }
-        reporter.from = try day("--from", isEnd: false)
-        reporter.to = try day("--to", isEnd: true)
-        for part in (self["--group-by"] ?? "").split(separator: ",") {
+        reporter.from = try day("from", isEnd: false)
+        reporter.to = try day("to", isEnd: true)
+        for part in (self["group-by"] ?? "").split(separator: ",") {
             guard let dimension = TokensAnswer.Dimension(part), !reporter.groups.contains(dimension) else {
                 let known = TokensAnswer.Dimension.allCases.map(\.rawValue).joined(separator: ", ")
                 throw Refusal(text: "--group-by takes each of these once: \(known)")
             }
             reporter.groups.append(dimension)
         }
-    }
-
-    func day(_ option: String, isEnd: Bool) throws -> Day? {
-        guard let text = self[option] else { return nil }
-        guard let day = TokensQuery.day(text, isEnd: isEnd) else {
-            throw Refusal(text: "\(option) is a day (2025-11-03) or an RFC 3339 time")
-        }
-        return day
     }
 }
 

@@ -9,13 +9,13 @@ import Records
 
 /// `diff --between A B`: what we told an owner at one position, what we tell at another, and every record between that
 /// makes the difference. The records are added up, and must give the difference.
-func diffBetween(_ arguments: Arguments, _ ends: [String]) throws -> Int32 {
+func diffBetween(_ arguments: Arguments, _ ends: (String, String)) throws -> Int32 {
     let folder = try DataFolder(try arguments.folder())
     let owner = try arguments.neededOwner()
-    guard let first = try folder.position(of: ends[0], "--between"),
-        let last = try folder.position(of: ends[1], "--between")
+    guard let first = try folder.position(of: ends.0, "between"),
+        let last = try folder.position(of: ends.1, "between")
     else { preconditionFailure("two ends were given") }
-    guard first <= last else { throw Refusal(text: "--between: \(ends[0]) is after \(ends[1])") }
+    guard first <= last else { throw Refusal(text: "--between: \(ends.0) is after \(ends.1)") }
     var meter = Meter("diff", total: last)
     var reporter = try PastReporter(Past(known: last), of: owner, log: folder.source)
     var usage = UsageChanges(log: folder.source)

@@ -9,26 +9,25 @@ import Projections
 /// `explain`: a number taken apart down to the records it is made of, from the log alone; and whether the parts add up.
 func explain(_ rest: [String]) throws -> Int32 {
     let arguments = try Arguments(
-        rest,
-        options: [
-            "--position": 1, "--balance": 0, "--calls": 0, "--tokens": 0, "--lago-line": 1, "--org": 1, "--user": 1,
-            "--known": 1, "--period": 1, "--from": 1, "--to": 1, "--group-by": 1,
-        ])
-    let what = ["--position", "--balance", "--calls", "--tokens", "--lago-line"].filter { arguments.has($0) }
+        rest, options: ["position", "lago-line", "org", "user", "known", "period", "from", "to", "group-by"],
+        flags: ["balance", "calls", "tokens"])
+    let what =
+        ["position", "lago-line"].filter { arguments[$0] != nil }
+        + ["balance", "calls", "tokens"].filter { arguments.has($0) }
     guard what.count == 1 else {
         throw Refusal(text: "explain what? One of --position N, --balance, --calls, --tokens, --lago-line ID")
     }
     let folder = try DataFolder(try arguments.folder())
-    let known = try folder.position(of: arguments["--known"], "--known") ?? folder.log.highWater
-    if let position = try arguments.position("--position") {
+    let known = try folder.position(of: arguments["known"], "known") ?? folder.log.highWater
+    if let position = try arguments.integer("position", in: 1...UInt64(Int64.max)) {
         return try explainRecord(at: position, in: folder, known: known, json: arguments.json)
     }
-    if let line = arguments["--lago-line"] { return try explainLagoLine(line, in: folder, json: arguments.json) }
-    if arguments.has("--balance") {
+    if let line = arguments["lago-line"] { return try explainLagoLine(line, in: folder, json: arguments.json) }
+    if arguments.has("balance") {
         return try explainBalance(
             of: try arguments.neededOwner(), in: folder, known: known, json: arguments.json)
     }
-    let isCalls = arguments.has("--calls")
+    let isCalls = arguments.has("calls")
     let owner = isCalls ? try arguments.neededOwner() : try arguments.owner()
     return try explainUsage(arguments, calls: isCalls, of: owner, in: folder, known: known)
 }

@@ -11,12 +11,12 @@ import Records
 /// the balances, once for the lines, so that no number of lines is kept in memory.
 func statement(_ rest: [String]) throws -> Int32 {
     let arguments = try Arguments(
-        rest, options: ["--org": 1, "--user": 1, "--period": 1, "--from": 1, "--to": 1, "--known": 1, "--format": 1])
+        rest, options: ["org", "user", "period", "from", "to", "known", "format"])
     let folder = try DataFolder(try arguments.folder())
     let owner = try arguments.neededOwner()
     let period = try arguments.statementPeriod()
-    let known = try folder.position(of: arguments["--known"], "--known") ?? folder.log.highWater
-    let format = arguments["--format"] ?? (arguments.json ? "json" : "text")
+    let known = try folder.position(of: arguments["known"], "known") ?? folder.log.highWater
+    let format = arguments["format"] ?? (arguments.json ? "json" : "text")
     var meter = Meter("statement", total: known * 2)
     var totals = StatementTotals()
     let source = folder.source
@@ -97,12 +97,12 @@ extension Arguments {
         func time(_ option: String) throws -> Timestamp? {
             guard let text = self[option] else { return nil }
             guard let time = StatementPeriod.time(text) else {
-                throw Refusal(text: "\(option) is a day (2025-11-03) or an RFC 3339 time")
+                throw Refusal(text: "--\(option) is a day (2025-11-03) or an RFC 3339 time")
             }
             return time
         }
-        let (from, to) = (try time("--from"), try time("--to"))
-        guard let text = self["--period"] else {
+        let (from, to) = (try time("from"), try time("to"))
+        guard let text = self["period"] else {
             if let from, let to, from > to { throw Refusal(text: "--from is after --to") }
             return StatementPeriod(from: from, to: to)
         }

@@ -5,7 +5,8 @@ import Platform
 let usage = """
     tallystick-replay: proves that every number follows from the log
 
-      tallystick-replay verify  --data DIR    hashes, frames, gaps; refolds all, compares the read models
+      tallystick-replay verify  --data DIR    hashes, frames, gaps, tiles, index; refolds all, compares the read models
+          --checkpoint FILE                   and that the log still begins with what a saved checkpoint covers
       tallystick-replay rebuild --data DIR    deletes the read models, folds them again (daemon stopped)
       tallystick-replay export  --data DIR    every record as NDJSON on standard output, lossless
       tallystick-replay import  --data DIR    an export from standard input into a new folder
@@ -27,6 +28,10 @@ let usage = """
       tallystick-replay statement --data DIR --org ORG | --user USER [--period 2025-11 | --from T --to T]
                                 [--known POSITION|TIME] [--format text|json|csv|html]
                                               opening balance, every movement, closing balance
+      tallystick-replay prove   --data DIR    the log's checkpoint (C2SP): origin, size, root; with
+          --position N [--size S]             that record N is in the log (RFC 6962 inclusion proof)
+          --first A [--second B]              that the log of B records begins with that of A (consistency proof)
+          --checkpoint FILE                   that the log still begins with what a saved checkpoint covers
 
     --json prints the result as one JSON object. All but import and rebuild work beside a running daemon.
     Exit codes: 0 it holds, 1 it does not (and says where), 2 it could not run.
@@ -52,7 +57,7 @@ do {
     }
     let rest = Array(arguments.dropFirst())
     switch verb {
-    case "verify": exit(try verify(Arguments(rest)))
+    case "verify": exit(try verify(Arguments(rest, options: ["checkpoint"])))
     case "rebuild": exit(try rebuild(Arguments(rest)))
     case "export": exit(try export(Arguments(rest)))
     case "import": exit(try importRecords(Arguments(rest)))
@@ -60,6 +65,10 @@ do {
     case "as-of": exit(try asOf(rest))
     case "explain": exit(try explain(rest))
     case "statement": exit(try statement(rest))
+    case "prove":
+        exit(
+            try prove(
+                Arguments(rest, options: ["position", "size", "first", "second", "checkpoint", "log-origin"])))
     case "help", "--help", "-h":
         print(usage)
     default:

@@ -1,3 +1,4 @@
+public import Audit
 internal import Billing
 public import Engine
 public import EventLog
@@ -23,6 +24,9 @@ public final class API: Sendable {
     let writer: LogWriter
     let log: EventLog
     let models: ReadModels
+    let tree: TreeKeeper
+    /// What checkpoints call this log.
+    let logOrigin: String
     let keys: KeyStore
     let parked: ParkedStore
     let reader: LogReader
@@ -34,13 +38,16 @@ public final class API: Sendable {
     let extraMetrics: @Sendable () -> String
 
     public init(
-        writer: LogWriter, log: EventLog, models: ReadModels, keys: KeyStore, parked: ParkedStore,
+        writer: LogWriter, log: EventLog, models: ReadModels, tree: TreeKeeper, logOrigin: String, keys: KeyStore,
+        parked: ParkedStore,
         limits: APILimits = APILimits(), clock: @escaping @Sendable () -> Int64 = WallClock.microseconds,
         extraMetrics: @escaping @Sendable () -> String = { "" }
     ) {
         self.writer = writer
         self.log = log
         self.models = models
+        self.tree = tree
+        self.logOrigin = logOrigin
         self.keys = keys
         self.parked = parked
         reader = LogReader(log: log)

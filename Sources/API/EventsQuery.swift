@@ -5,7 +5,6 @@ internal import Hashing
 internal import HTTP
 internal import JSON
 internal import Platform
-internal import Projections
 internal import Records
 
 /// Reads the log for questions, on a thread of its own: a read may wait for the disk.
@@ -37,9 +36,18 @@ actor LogReader {
         }
     }
 
-    /// The last position that was stored by `time`; 0 when none was.
-    func position(recordedBy time: Timestamp) throws -> UInt64 {
-        try EventLogSource(log).position(recordedBy: time)
+    /// The record hashes at these positions, all of which are stored.
+    func hashes(at positions: [UInt64]) throws -> [UInt64: Digest] {
+        var hashes: [UInt64: Digest] = [:]
+        for position in positions where hashes[position] == nil {
+            hashes[position] = try log.withRecord(at: position) { RecordCodec.hash($0) }
+        }
+        return hashes
+    }
+
+    /// Runs what reads files on this thread.
+    func run<Result: Sendable>(_ body: @Sendable () throws -> Result) rethrows -> Result {
+        try body()
     }
 
     /// Up to `limit` records after `position` as NDJSON.

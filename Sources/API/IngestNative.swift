@@ -36,13 +36,27 @@ extension API {
             }
         }
         let form = batch.form
-        let (judged, wantsReceipts) = (outcomes, request.prefersRepresentation)
+        let (judged, wantsReceipts, reader) = (outcomes, request.prefersRepresentation, reader)
         submit(submission) { result in
             switch result {
             case .failure(let problem):
                 answer(problem.response)
             case .success(let receipt):
-                answer(API.eventsAnswer(judged, receipt, single: form == .single, receipts: wantsReceipts))
+                // What a duplicate is of was stored earlier: its hash is looked up.
+                let stored = wantsReceipts ? receipt.verdicts.compactMap(\.duplicateOf) : []
+                guard !stored.isEmpty else {
+                    answer(API.eventsAnswer(judged, receipt, single: form == .single, receipts: wantsReceipts))
+                    return
+                }
+                Task {
+                    do {
+                        let hashes = try await reader.hashes(at: stored)
+                        answer(
+                            API.eventsAnswer(judged, receipt, hashes, single: form == .single, receipts: wantsReceipts))
+                    } catch {
+                        answer(Problem(500, "internal", "a stored event could not be read: \(error)").response)
+                    }
+                }
             }
         }
     }
@@ -66,8 +80,9 @@ extension API {
         return nil
     }
 
+    /// - Parameter hashes: of the records that were there already, by position.
     private static func eventsAnswer(
-        _ outcomes: [ItemOutcome], _ receipt: Receipt, single: Bool, receipts: Bool
+        _ outcomes: [ItemOutcome], _ receipt: Receipt, _ hashes: [UInt64: Digest] = [:], single: Bool, receipts: Bool
     ) -> Response {
         var accepted = 0
         var duplicates = 0
@@ -96,7 +111,8 @@ extension API {
                     duplicates += 1
                     first = min(first ?? position, position)
                     last = max(last ?? position, position)
-                    lines.append(ReceiptLine(id: id, status: "duplicate", position: position))
+                    lines.append(
+                        ReceiptLine(id: id, status: "duplicate", position: position, hash: hashes[position]?.hex))
                 case .conflict(let position):
                     conflicts += 1
                     errors.append(
@@ -157,6 +173,7 @@ extension API {
         }
     }
 
+    /// What somebody may keep to prove later that the log has the event.
     private struct ReceiptLine {
         var id: String?
         var status: String
@@ -169,6 +186,12 @@ extension API {
         case "scope_forbidden", "org_forbidden": 403
         default: 422
         }
+    }
+}
+
+extension Verdict {
+    fileprivate var duplicateOf: UInt64? {
+        if case .duplicate(let position) = self { position } else { nil }
     }
 }
 

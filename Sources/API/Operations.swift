@@ -1,3 +1,4 @@
+internal import Audit
 internal import Billing
 internal import Engine
 internal import EventLog
@@ -39,10 +40,19 @@ extension API {
         for status in models.statuses where wanted > status.progress {
             await models.wait(status.name, until: wanted, timeoutMilliseconds: limits.waitMillisecondsMax)
         }
+        if wanted <= log.highWater { _ = await tree.view(covering: wanted, milliseconds: limits.waitMillisecondsMax) }
         let statuses = models.statuses
+        let tree = self.tree.status
         return Answers.json(position: log.highWater) { writer in
             writer.object { writer in
                 writer.member("high_water", integer: log.highWater)
+                writer.key("tree")
+                writer.object { writer in
+                    writer.member("progress", integer: tree.progress)
+                    writer.member("lag", integer: log.highWater - min(log.highWater, tree.progress))
+                    writer.member("state", string: tree.fault == nil ? "running" : "stopped")
+                    if let fault = tree.fault { writer.member("reason", string: fault) }
+                }
                 writer.key("projections")
                 writer.array(statuses) { writer, status in
                     writer.object { writer in
@@ -97,6 +107,9 @@ extension API {
         page.family("tallystick_projector_up", "gauge", "0 when stopped.", statuses) { status in
             if case .stopped = status.state { (status.name, 0) } else { (status.name, 1) }
         }
+        let tree = tree.status
+        page.gauge("tallystick_tree_size", "Records in the Merkle tree.", tree.progress)
+        page.gauge("tallystick_tree_up", "0 when the Merkle tree does not go on.", tree.fault == nil ? 1 : 0)
         return Answers.text(type: "text/plain; version=0.0.4; charset=utf-8", page.text + extraMetrics())
     }
 }

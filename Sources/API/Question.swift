@@ -36,6 +36,9 @@ extension API {
         case .getLagoBatchEvents: return try await getLagoBatchEvents(parameters[0], query)
         case .postLagoDelivery: return try await postLagoDelivery(parameters[0], request, query)
         case .projections: return try await projections(query)
+        case .getCheckpoint: return try await getCheckpoint(query)
+        case .proveInclusion: return try await proveInclusion(query)
+        case .proveConsistency: return try await proveConsistency(query)
         case .postAuthorization, .deleteAuthorization, .postEvents, .postLiteLLM, .postLagoEvent, .postLagoBatch,
             .closeLagoWindows, .healthz, .readyz, .metrics, .openapi:
             preconditionFailure("\(resolved.route.path) is not a question")

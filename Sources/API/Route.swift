@@ -9,6 +9,7 @@ public struct Route: Sendable {
         case getOrg, getOrgCredits, getUserCredits, getOrgUserCredits, getOrgCalls, getUserCalls
         case getOrgTokens, getTokens, getStatement, getUserStatement, listUnpriced, listAlerts, listFirings
         case listLagoBatches, getLagoBatch, getLagoBatchEvents, postLagoDelivery, closeLagoWindows
+        case getCheckpoint, proveInclusion, proveConsistency
         case projections, healthz, readyz, metrics, openapi
     }
 
@@ -61,6 +62,9 @@ public struct Route: Sendable {
         Route(.post, "/v1/lago/batches/{id}/delivery", .lago, .postLagoDelivery),
         Route(.post, "/v1/lago/windows/close", .lago, .closeLagoWindows),
         Route(.get, "/v1/projections", .read, .projections),
+        Route(.get, "/v1/log/checkpoint", .read, .getCheckpoint),
+        Route(.get, "/v1/log/proofs/inclusion", .read, .proveInclusion),
+        Route(.get, "/v1/log/proofs/consistency", .read, .proveConsistency),
         Route(.get, "/healthz", nil, .healthz),
         Route(.get, "/readyz", nil, .readyz),
         Route(.get, "/metrics", nil, .metrics),

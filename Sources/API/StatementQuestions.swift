@@ -123,7 +123,9 @@ extension API {
         var through: UInt64?
         switch try question.asOf(highWater: log.highWater) {
         case .position(let position): through = position
-        case .time(let time): through = try await reader.position(recordedBy: time)
+        case .time(let time):
+            let source = EventLogSource(log)
+            through = try await reader.run { try source.position(recordedBy: time) }
         case .now, nil: break
         }
         var asked = StatementTotalsQuery(owner: owner, period: period, through: through)

@@ -37,6 +37,8 @@ public final class KeyIndex: @unchecked Sendable {
 
     public static let memtableMaxDefault = 262_144
     public static let mapBytesDefault = 256 << 30
+    /// Below the folder of the index: the LMDB environment, which goes when it is of no use.
+    static let dataFolder = "data"
     /// So many runs of one level are merged into one of the next.
     static let runsPerLevel = 8
 
@@ -98,7 +100,7 @@ public final class KeyIndex: @unchecked Sendable {
             throw .locked(folder: folder)
         }
         self.lock = lock
-        let data = folder + "/data"
+        let data = folder + "/" + KeyIndex.dataFolder
         var reason: String?
         var opened: (IndexStore, IndexStore.Content)?
         do throws(LogError) {

@@ -28,6 +28,9 @@ struct Option {
             name: "lago-window-seconds", kind: .integer(60...86_400), standard: "3600",
             help: "length of Lago windows, a divisor of a day"),
         Option(
+            name: "log-origin", kind: .text, standard: "",
+            help: "what checkpoints call this log, as meter.example.com/prod; default tallystick/ and its id"),
+        Option(
             name: "map-gib", kind: .integer(1...4096), standard: "64", help: "how large the log may become, in GiB"),
         Option(
             name: "connections-max", kind: .integer(1...65_536), standard: "4096", help: "open connections at once"),

@@ -1,9 +1,11 @@
 import API
+import Audit
 import Billing
 import Engine
 import EventLog
 import Glibc
 import HTTP
+import Hashing
 import Platform
 import Projections
 import Server
@@ -14,6 +16,10 @@ func serve(_ settings: Settings) {
     guard !folder.isEmpty else { fail("--data DIR is needed: where the log and its read models are kept") }
     guard let address = ListenAddress(settings.text("listen")) else {
         fail("--listen takes ADDRESS:PORT, not \"\(settings.text("listen"))\"")
+    }
+    let origin = settings.text("log-origin")
+    guard origin.isEmpty || Checkpoint.isOrigin(origin) else {
+        fail("--log-origin takes 1 to 256 bytes without spaces or +, not \"\(origin)\"")
     }
     guard 86_400 % settings.integer("lago-window-seconds") == 0 else {
         fail("lago-window-seconds must divide a day (86400)")
@@ -53,6 +59,7 @@ private final class Daemon {
     private let index: KeyIndex
     private let writer: LogWriter
     private let models: ReadModels
+    private let tree: TreeKeeper
     private let server: Server
 
     init(folder: String, address: ListenAddress, settings: Settings) throws {
@@ -78,16 +85,21 @@ private final class Daemon {
         let source = EventLogSource(log)
         models = ReadModels(folder: folder + "/readmodels", source: source)
         let models = self.models
+        tree = try TreeKeeper(folder: folder + "/tiles", log: log)
         try blocking { try await models.start() }
+        tree.start()
         writer.start()
 
+        let origin = settings.text("log-origin")
         var limits = APILimits()
         limits.eventsPerRequestMax = settings.integer("events-per-request-max")
         limits.eventsBodyBytesMax = settings.integer("events-body-mib-max") << 20
         limits.callbackBodyBytesMax = settings.integer("callback-body-mib-max") << 20
         let statistics = Lock<(@Sendable () -> ServerStatistics)?>(nil)
         let api = API(
-            writer: writer, log: log, models: models, keys: KeyStore(folder: folder),
+            writer: writer, log: log, models: models, tree: tree,
+            logOrigin: origin.isEmpty ? Checkpoint.standardOrigin(logID: log.id) : origin,
+            keys: KeyStore(folder: folder),
             parked: try ParkedStore(folder: folder), limits: limits,
             extraMetrics: {
                 guard let statistics = statistics.withLock({ $0 }) else { return "" }
@@ -124,6 +136,7 @@ private final class Daemon {
         writer.stop()
         let models = self.models
         blocking { await models.stop() }
+        tree.stop()
         do {
             try index.close()
         } catch {
