@@ -222,7 +222,9 @@ public final class API: Sendable {
 
     func bodyProblem(_ error: BodyError) -> Problem {
         let status = error.code.hasPrefix("too_many") ? 413 : 400
-        return Problem(status, error.code, error.detail)
+        var problem = Problem(status, error.code, error.detail, field: error.field)
+        problem.offset = error.offset
+        return problem
     }
 }
 

@@ -207,7 +207,7 @@ enum AuthorizationBody {
         do {
             document = try JSONValue.parse(body)
         } catch {
-            throw ProblemError(400, "invalid_json", "the body is not JSON: \(error)")
+            throw ProblemError(problem: .notJSON(error, in: body))
         }
         guard case .object(let members) = document else {
             throw ProblemError(422, "wrong_type", "the body must be an object")

@@ -123,11 +123,14 @@ extension API {
                             index: index, id: id, field: "id", position: position))
                     lines.append(ReceiptLine(id: id, status: "conflict", position: position))
                 case .rejected(let rejection):
+                    // To a confined key whose event meets another org's: no position.
+                    let isConflict = rejection.code == "conflict"
+                    if isConflict { conflicts += 1 }
                     errors.append(
                         Problem(
                             status(of: rejection.code), rejection.code, rejection.detail, index: index, id: id,
                             field: rejection.field))
-                    lines.append(ReceiptLine(id: id, status: "rejected"))
+                    lines.append(ReceiptLine(id: id, status: isConflict ? "conflict" : "rejected"))
                 }
             }
         }
@@ -184,6 +187,7 @@ extension API {
     private static func status(of code: String) -> Int {
         switch code {
         case "scope_forbidden", "org_forbidden": 403
+        case "conflict": 409
         default: 422
         }
     }

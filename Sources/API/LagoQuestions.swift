@@ -14,11 +14,14 @@ extension API {
         // The sender has just posted it: wait for what is durable now.
         await models.wait("lago", until: log.highWater, timeoutMilliseconds: limits.waitMillisecondsMax)
         let seen = try await ask(LagoReceivedQuery(transactionID: transactionID), question)
-        guard let position = seen.answer, let stored = try await reader.record(at: position),
-            question.key.org == nil || stored.record.event.fact.org == question.key.org,
-            let item = LagoItem(stored: stored.record.event)
-        else { return API.response(.notFound) }
-        return API.response(.stored(item, recordedAt: stored.record.recordedAt), position: seen.position)
+        for position in seen.answer {
+            guard let stored = try await reader.record(at: position),
+                question.key.org == nil || stored.record.event.fact.org == question.key.org,
+                let item = LagoItem(stored: stored.record.event)
+            else { continue }
+            return API.response(.stored(item, recordedAt: stored.record.recordedAt), position: seen.position)
+        }
+        return API.response(.notFound)
     }
 
     func listLagoBatches(_ question: Question) async throws -> Response {
@@ -147,7 +150,7 @@ extension API {
         do {
             document = try JSONValue.parse(body)
         } catch {
-            throw ProblemError(400, "invalid_json", "the body is not JSON: \(error)")
+            throw ProblemError(problem: .notJSON(error, in: body))
         }
         guard case .object(let members) = document else {
             throw ProblemError(422, "wrong_type", "the body must be an object")

@@ -16,7 +16,8 @@ extension API {
     /// Ready: recovered (or this would not be answered), keys readable, room in the log, projectors moving and near.
     func readyz() async -> Response {
         var reasons: [String] = []
-        if let fault = keys.fault { reasons.append(fault) }
+        // Anyone may ask: the reason itself, with its path, is in the log.
+        if keys.fault != nil { reasons.append("keys.json cannot be read: no key opens") }
         if writer.statistics.isFull { reasons.append("the log is full") }
         for status in models.statuses {
             if case .stopped(let reason) = status.state {

@@ -10,6 +10,8 @@ struct Problem {
     var index: Int?
     var id: String?
     var field: String?
+    /// For a body that is not JSON: the index of the byte at fault.
+    var offset: Int?
     /// For a conflict: where the key was stored first.
     var position: UInt64?
     var headers: [(String, String)] = []
@@ -41,6 +43,7 @@ struct Problem {
         if let index { writer.member("index", integer: index) }
         if let id { writer.member("id", string: id) }
         if let field, !field.isEmpty { writer.member("field", string: field) }
+        if let offset { writer.member("offset", integer: offset) }
         if let position { writer.member("position", integer: position) }
         writer.endObject()
         return Response(
@@ -79,5 +82,10 @@ struct Problem {
     static let full = Problem(
         507, "log_full", "the log has no room left (disk or map); nothing of this request was stored",
         headers: [("Retry-After", "30")])
+    static func notJSON(_ error: JSONError, in body: [UInt8]) -> Problem {
+        var problem = Problem(400, "invalid_json", "the body is not JSON: \(error)", field: error.path(in: body))
+        problem.offset = error.offset
+        return problem
+    }
     static func notFound(_ what: String) -> Problem { Problem(404, "not_found", what) }
 }

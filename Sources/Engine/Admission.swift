@@ -37,22 +37,27 @@ struct Admission {
     mutating func decide(
         _ item: Submission.Item, of submission: Submission, now: Timestamp, futureSecondsMax: Int64, history: History
     ) throws -> Decision {
-        // A confined key must not even learn whether another org's event exists.
+        var event = item.event
+        var reencode = resolveOwner(of: &event, default: submission.subscriptionOwner)
+        // Before the key is looked for: a confined key must not even learn whether another org's event exists.
         if let org = submission.confinedTo {
-            if let (source, id) = item.event.fact.corrects,
-                try self.org(correctedBy: item.event.fact, history: history) != org
-            {
+            if let (source, id) = event.fact.corrects, try self.org(correctedBy: event.fact, history: history) != org {
                 return .answer(.rejected(.unknownCall(source: source, id: id)))
             }
-            if let refusal = confinement(of: item.event, to: org) { return .answer(.rejected(refusal)) }
+            if let refusal = confinement(of: event, to: org) { return .answer(.rejected(refusal)) }
         }
         // Order of answers: duplicate, conflict, then rules (design 4).
         var earlier = group[item.keyHash]
         if earlier == nil { earlier = try history.stored(item) }
         if let earlier {
-            return .answer(
-                earlier.contentHash == item.contentHash
-                    ? .duplicate(position: earlier.position) : .conflict(position: earlier.position))
+            let isSame = earlier.contentHash == item.contentHash
+            // The same content names the same org, but where only a subscription does: it may have been another's then.
+            if let org = submission.confinedTo, !isSame || reencode,
+                try history.record(earlier.position)?.event.fact.org != org
+            {
+                return .answer(.rejected(Admission.taken))
+            }
+            return .answer(isSame ? .duplicate(position: earlier.position) : .conflict(position: earlier.position))
         }
         if let time = item.event.time, time > now.adding(seconds: futureSecondsMax) {
             return .answer(
@@ -61,11 +66,6 @@ struct Admission {
                         code: "time_in_future", field: "time",
                         detail: "time is more than \(futureSecondsMax) s ahead of the daemon's clock, "
                             + "which says \(now.rfc3339)")))
-        }
-        var event = item.event
-        var reencode = resolveOwner(of: &event, default: submission.subscriptionOwner)
-        if reencode, let org = submission.confinedTo, let refusal = confinement(of: event, to: org) {
-            return .answer(.rejected(refusal))
         }
         if event.fact.corrects != nil {
             switch try standing(of: event.fact, history: history) {
@@ -220,23 +220,20 @@ struct Admission {
         return true
     }
 
+    /// `event` with its owner found.
     private func confinement(of event: Event, to org: Name) -> Rejection? {
-        // Judged again once admission has found the owner behind a subscription.
-        switch event.fact {
-        case .call(let call), .usage(let call):
-            if call.subscription != nil && call.org == nil && call.user == nil { return nil }
-        case .callAmended(let amended):
-            let call = amended.call
-            if call.subscription != nil && call.org == nil && call.user == nil { return nil }
-        case .callVoided:
-            // Judged by the call that it names.
-            return nil
-        default: break
-        }
+        // Judged by the call that it names.
+        if case .callVoided = event.fact { return nil }
         if event.fact.org == org { return nil }
         return Rejection(
             code: "org_forbidden", field: "data.org", detail: "the key is confined to the org \(org)")
     }
+
+    /// What a confined key is told of a key (source, id) that another org has used. That it is taken cannot be hidden,
+    /// since all orgs share the space of keys; by whom, when and where can.
+    private static let taken = Rejection(
+        code: "conflict", field: "id",
+        detail: "this source and id were stored before with other content; nothing was changed")
 
     private func windowStart(containing time: Timestamp, seconds: Int64) -> Timestamp {
         let length = seconds * Timestamp.microsecondsPerSecond

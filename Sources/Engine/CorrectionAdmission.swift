@@ -48,13 +48,16 @@ extension Admission {
                 charge: charge))
     }
 
-    /// The org of the call that a correction names, whether or not it may still be corrected: for keys confined to one.
+    /// The org of the call that a correction names, as it stands, whether or not it may still be corrected: for keys
+    /// confined to one. An amendment may have given the call to another org, whose it is then.
     func org(correctedBy fact: Fact, history: History) throws -> Name? {
         guard let (source, id) = fact.corrects else { return nil }
         guard let original = try positionInGroup(source: source, id: id) ?? history.position(source, id) else {
             return nil
         }
-        return try history.record(original)?.event.fact.stated?.call.org
+        guard let stated = try history.record(original)?.event.fact.stated else { return nil }
+        guard let version = corrected[original] else { return stated.call.org }
+        return try history.record(version.position)?.event.fact.org
     }
 
     /// Keeps what an admitted or stored event leaves for corrections to come.

@@ -121,14 +121,20 @@ struct LiteLLMItem {
         return "llg1:" + hash.finalize().hex
     }
 
-    /// For the list of parked items.
+    /// For the list of parked items: ids, and what has the form of what it should be, so that no text comes along.
     var facts: [Parked.Fact] {
-        let all: [(String, Scalar)] = [
-            ("id", id), ("litellm_call_id", callID), ("call_type", callType), ("status", status),
-            ("startTime", startTime), ("endTime", endTime), ("model", model), ("provider", provider),
+        func isWord(_ byte: UInt8) -> Bool { (0x61...0x7A).contains(byte) || byte == 0x5F }
+        func isOfTime(_ byte: UInt8) -> Bool {
+            (0x30...0x39).contains(byte) || [0x20, 0x2B, 0x2D, 0x2E, 0x3A, 0x54, 0x5A, 0x65].contains(byte)
+        }
+        func isAny(_ byte: UInt8) -> Bool { true }
+        let all: [(String, Scalar, form: (UInt8) -> Bool)] = [
+            ("id", id, isAny), ("litellm_call_id", callID, isAny), ("call_type", callType, isWord),
+            ("status", status, isWord), ("startTime", startTime, isOfTime), ("endTime", endTime, isOfTime),
+            ("model", model, isAny), ("provider", provider, isAny),
         ]
-        return all.compactMap { name, scalar in
-            guard let text = scalar.written, Name(text) != nil else { return nil }
+        return all.compactMap { name, scalar, form in
+            guard let text = scalar.written, Name(text) != nil, text.utf8.allSatisfy(form) else { return nil }
             return Parked.Fact(name: name, value: text)
         }
     }

@@ -170,7 +170,7 @@ struct LiteLLMMapping {
     }
 
     /// Key-bound facts first, then the client's as `client.*`; at most `Call.attributesMax`, the client's go first, and
-    /// what cannot be an attribute (no string, too long, control characters) is left out.
+    /// what cannot be an attribute (no string, too long, control characters, a prompt by its name) is left out.
     static func attributes(_ item: LiteLLMItem) throws(Parked) -> (Call.KeySource, [Attribute]) {
         var keySource = Call.KeySource.platform
         var bound: [Attribute] = []
@@ -186,14 +186,16 @@ struct LiteLLMMapping {
                 }
                 continue
             }
-            guard case .text(let text) = value, let name = Name(name), Take.isAttributeValue(text) else { continue }
+            guard case .text(let text) = value, !ContentNames.holds(name), let name = Name(name),
+                Take.isAttributeValue(text)
+            else { continue }
             bound.append(Attribute(name: name, value: text))
         }
         bound.sort { $0.name < $1.name }
         bound = Array(bound.prefix(Call.attributesMax))
         var client: [Attribute] = []
         for (name, value) in item.clientMetadata {
-            guard let name = Name(prefixOfClient + name), Take.isAttributeValue(value),
+            guard !ContentNames.holds(name), let name = Name(prefixOfClient + name), Take.isAttributeValue(value),
                 !bound.contains(where: { $0.name == name })
             else { continue }
             client.append(Attribute(name: name, value: value))

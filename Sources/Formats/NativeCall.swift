@@ -132,6 +132,9 @@ extension NativeParser {
                 try reader.skip()
                 continue
             }
+            if !options.isImport, ContentNames.holds(key) {
+                note("content_refused", key, "is not stored: prompts, answers, headers and credentials are not facts")
+            }
             let kind = try reader.peek()
             guard kind == .string else {
                 note("wrong_type", key, "must be a string, not \(kind.phrase)")

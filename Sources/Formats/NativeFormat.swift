@@ -79,7 +79,7 @@ public enum NativeFormat {
             if error.isDuplicateName, let parsed = apart(body, from: first, eventsMax: eventsMax, options: options) {
                 return parsed
             }
-            throw BodyError(code: "invalid_json", detail: "The body is not JSON: \(error).", offset: error.offset)
+            throw BodyError(error, in: body)
         }
     }
 
@@ -144,13 +144,13 @@ public enum NativeFormat {
             try parser.reader.end()
             return item
         } catch {
+            let field = error.path(in: body, from: range.lowerBound)
             if error.isDuplicateName {
-                let field = NativeSplit.path(at: error.offset, in: body, from: range.lowerBound)
                 let fault = FieldError(code: "duplicate_field", field: field, detail: "is given twice")
                 return ParsedItem(id: nil, result: .failure(fault))
             }
             let detail = "the line is not JSON: \(error)"
-            return ParsedItem(id: nil, result: .failure(.init(code: "invalid_json", field: "", detail: detail)))
+            return ParsedItem(id: nil, result: .failure(.init(code: "invalid_json", field: field, detail: detail)))
         }
     }
 

@@ -38,44 +38,6 @@ enum NativeSplit {
         return isOver ? elements : nil
     }
 
-    /// The dotted path of the member whose name starts at `offset`, within the value that starts at `start`.
-    static func path(at offset: Int, in body: [UInt8], from start: Int) -> String {
-        // The member being read in each open object; nil for an array.
-        var names: [String?] = []
-        var isNameNext = false
-        var index = start
-        while index < body.count {
-            switch body[index] {
-            case UInt8(ascii: "{"):
-                names.append("")
-                isNameNext = true
-            case UInt8(ascii: "["):
-                names.append(nil)
-                isNameNext = false
-            case UInt8(ascii: "]"), UInt8(ascii: "}"):
-                _ = names.popLast()
-                isNameNext = false
-            case UInt8(ascii: ","):
-                isNameNext = names.last != .some(nil)
-            case UInt8(ascii: "\""):
-                guard let close = closingQuote(body, after: index) else { return "" }
-                if isNameNext && !names.isEmpty {
-                    let shown = body[(index + 1)..<min(close, index + 1 + shownMax)]
-                    names[names.count - 1] = String(decoding: shown, as: UTF8.self)
-                    isNameNext = false
-                    if index >= offset { return names.compactMap { $0 }.joined(separator: ".") }
-                }
-                index = close
-            default: break
-            }
-            index += 1
-        }
-        return ""
-    }
-
-    /// Of a name from outside at most this many bytes are repeated.
-    private static let shownMax = 64
-
     private static func closingQuote(_ body: [UInt8], after open: Int) -> Int? {
         var index = open + 1
         while index < body.count {

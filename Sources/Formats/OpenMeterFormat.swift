@@ -40,8 +40,7 @@ public enum OpenMeterFormat {
         do {
             document = try JSONValue.parse(body)
         } catch {
-            throw BodyError(
-                code: "invalid_json", detail: "The body is not JSON: \(error.clause).", offset: error.offset)
+            throw BodyError(error, in: body)
         }
         let values: [JSONValue]
         switch document {

@@ -1,33 +1,68 @@
 import Glibc
+internal import Synchronization
 
-/// Lines for the operator, on standard error: time, level, what happened, then facts as name=value. Control bytes and
-/// quotes are escaped, so that nothing from outside can forge a line. No key, body or prompt is ever passed in.
+/// Lines for the operator, on standard error: time, level, what happened, then facts; as text (name=value) or as a JSON
+/// object. Whatever could forge or hide part of a line is escaped, and every part is cut at a limit, so that nothing
+/// from outside can do either. No key, body or prompt is ever passed in.
 public enum LogLine {
     public enum Level: String, Sendable {
         case info, warning, error
     }
 
+    public enum Form: String, CaseIterable, Sendable {
+        case text, json
+    }
+
+    /// Bytes of a fact, and of the text, that are written; then "...".
+    public static let valueBytesMax = 1024
+
+    private static let isJSON = Atomic<Bool>(false)
+
+    /// The form of every line from now on; text until then.
+    public static func use(_ form: Form) {
+        isJSON.store(form == .json, ordering: .relaxed)
+    }
+
     public static func write(_ level: Level, _ text: String, _ facts: KeyValuePairs<String, String> = [:]) {
-        var line = stamp(WallClock.microseconds()) + " " + level.rawValue + " " + escaped(text)
-        for (name, value) in facts {
-            line += " " + name + "="
-            let text = escaped(value)
-            line += text.utf8.contains(0x20) || text.isEmpty ? "\"" + text + "\"" : text
-        }
-        line += "\n"
+        let form: Form = isJSON.load(ordering: .relaxed) ? .json : .text
+        let bytes = Array(line(level, text, facts, at: WallClock.microseconds(), form: form).utf8)
         // One write a line: lines of several threads do not mix.
-        let bytes = Array(line.utf8)
         _ = Glibc.write(STDERR_FILENO, bytes, bytes.count)
     }
 
+    /// - Parameter facts: names are ours, in lower case with `_`, none of them `time`, `level` or `text`.
+    static func line(
+        _ level: Level, _ text: String, _ facts: KeyValuePairs<String, String>, at microseconds: Int64, form: Form
+    ) -> String {
+        var line: String
+        switch form {
+        case .text:
+            line = stamp(microseconds) + " " + level.rawValue + " " + escaped(text)
+            for (name, value) in facts {
+                let text = escaped(value)
+                let isPlain = !text.isEmpty && !text.utf8.contains { $0 == 0x20 || $0 == 0x5C || $0 == 0x3D }
+                line += " " + name + "=" + (isPlain ? text : "\"" + text + "\"")
+            }
+        case .json:
+            line = "{\"time\":\"" + stamp(microseconds) + "\",\"level\":\"" + level.rawValue
+            line += "\",\"text\":\"" + escaped(text) + "\""
+            for (name, value) in facts { line += ",\"" + name + "\":\"" + escaped(value) + "\"" }
+            line += "}"
+        }
+        return line + "\n"
+    }
+
+    /// Escaped as JSON strings are: quotes, backslashes, control characters (C0, DEL, C1), the line and paragraph
+    /// separators, and the marks that turn the direction of writing, with which a terminal shows other than is there.
     static func escaped(_ text: String) -> String {
         var result = ""
         for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case _ where scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value):
+            guard result.utf8.count < valueBytesMax else { return result + "..." }
+            switch scalar.value {
+            case 0x22: result += "\\\""
+            case 0x5C: result += "\\\\"
+            case 0x0A: result += "\\n"
+            case 0...0x1F, 0x7F...0x9F, 0x200E, 0x200F, 0x2028...0x202E, 0x2066...0x2069:
                 let hex = String(scalar.value, radix: 16)
                 result += "\\u" + String(repeating: "0", count: 4 - hex.utf8.count) + hex
             default: result.unicodeScalars.append(scalar)

@@ -96,9 +96,12 @@ public struct LagoBatchContent: Hashable, Sendable {
     public var body: [UInt8] { LagoBatchBody.bytes(lines, batch: batch.id, closedAt: closedAt) }
 }
 
-/// The position of the first record that came in by Lago's door with a transaction id; nil when there is none.
+/// The positions of the records that came in by Lago's door with a transaction id, each under a subscription of its
+/// own: the first `positionsMax`, in order.
 public struct LagoReceivedQuery: Query {
     public static let model = "lago"
+
+    public static let positionsMax = 100
 
     public var transactionID: String
 
@@ -106,11 +109,13 @@ public struct LagoReceivedQuery: Query {
         self.transactionID = transactionID
     }
 
-    public func answer(from reader: Reader) throws -> UInt64? {
-        try reader.database.integer(
-            "SELECT min(position) FROM received WHERE transaction_id = ? GROUP BY transaction_id",
-            .text(transactionID)
-        ).map { UInt64($0) }
+    public func answer(from reader: Reader) throws -> [UInt64] {
+        var positions: [UInt64] = []
+        try reader.database.rows(
+            "SELECT position FROM received WHERE transaction_id = ? ORDER BY position LIMIT ?",
+            .text(transactionID), .integer(Int64(Self.positionsMax))
+        ) { positions.append(UInt64($0.integer(at: 0))) }
+        return positions
     }
 }
 

@@ -48,6 +48,7 @@ struct Option {
         Option(
             name: "drain-seconds", kind: .integer(0...600), standard: "10",
             help: "how long requests in flight may take after SIGTERM"),
+        Option(name: "log-format", kind: .text, standard: "text", help: "lines of the log: text or json"),
     ]
 }
 

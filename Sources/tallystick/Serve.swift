@@ -14,6 +14,10 @@ import Server
 func serve(_ settings: Settings) {
     let folder = settings.text("data")
     guard !folder.isEmpty else { fail("--data DIR is needed: where the log and its read models are kept") }
+    guard let form = LogLine.Form(rawValue: settings.text("log-format")) else {
+        fail("--log-format is text or json, not \"\(settings.text("log-format"))\"")
+    }
+    LogLine.use(form)
     guard let address = ListenAddress(settings.text("listen")) else {
         fail("--listen takes ADDRESS:PORT, not \"\(settings.text("listen"))\"")
     }
@@ -41,6 +45,11 @@ func serve(_ settings: Settings) {
                 "version": version, "listen": daemon.listening, "data": folder,
                 "high_water": String(daemon.highWater), "pid": String(getpid()),
             ])
+        if case .tcp(let host, _) = address, !isLoopback(host) {
+            LogLine.write(
+                .warning, "other machines can connect, and without TLS keys and data pass readable: listen on "
+                    + "127.0.0.1 and put a proxy before it, as in ops/nginx.conf", ["listen": "\(address)"])
+        }
         var signal: Int32 = 0
         sigwait(&signals, &signal)
         LogLine.write(.info, "stopping", ["signal": signal == SIGTERM ? "SIGTERM" : "SIGINT"])
@@ -52,6 +61,10 @@ func serve(_ settings: Settings) {
     }
 }
 
+private func isLoopback(_ host: String) -> Bool {
+    host.utf8.elementsEqual("localhost".utf8) || NetworkAddress(host.utf8)?.isLoopback == true
+}
+
 /// The parts of a running daemon, in the order in which they were started.
 private final class Daemon {
     private let lock: FolderLock
@@ -59,6 +72,7 @@ private final class Daemon {
     private let index: KeyIndex
     private let writer: LogWriter
     private let models: ReadModels
+    private let keys: KeyStore
     private let tree: TreeKeeper
     private let server: Server
 
@@ -95,11 +109,12 @@ private final class Daemon {
         limits.eventsPerRequestMax = settings.integer("events-per-request-max")
         limits.eventsBodyBytesMax = settings.integer("events-body-mib-max") << 20
         limits.callbackBodyBytesMax = settings.integer("callback-body-mib-max") << 20
+        keys = KeyStore(folder: folder)
         let statistics = Lock<(@Sendable () -> ServerStatistics)?>(nil)
         let api = API(
             writer: writer, log: log, models: models, tree: tree,
             logOrigin: origin.isEmpty ? Checkpoint.standardOrigin(logID: log.id) : origin,
-            keys: KeyStore(folder: folder),
+            keys: keys,
             parked: try ParkedStore(folder: folder), limits: limits,
             extraMetrics: {
                 guard let statistics = statistics.withLock({ $0 }) else { return "" }
@@ -113,6 +128,7 @@ private final class Daemon {
         let server = self.server
         statistics.withLock { $0 = { server.statistics() } }
         try server.start()
+        keys.uses.start()
 
         for (name, value) in [
             ("connections_max", configuration.connectionsMax), ("events_body_bytes_max", limits.eventsBodyBytesMax),
@@ -134,6 +150,7 @@ private final class Daemon {
     func stop(drainMilliseconds: Int) {
         server.drain(deadlineMilliseconds: UInt64(drainMilliseconds))
         writer.stop()
+        keys.uses.stop()
         let models = self.models
         blocking { await models.stop() }
         tree.stop()

@@ -10,8 +10,9 @@ let usage = """
       tallystick serve --data DIR [--listen ADDR:PORT] [--socket PATH] [--config FILE] ...
       tallystick keys add --data DIR --name NAME --scopes ingest,read,lago,admin
                           [--org ORG] [--default-org ORG] [--lago-owner org|user] [--expires TIME]
-      tallystick keys list --data DIR
-      tallystick keys revoke NAME --data DIR
+      tallystick keys list --data DIR [--json]
+      tallystick keys rotate NAME --data DIR [--overlap 24h] [--expires TIME]
+      tallystick keys revoke NAME|--id ID --data DIR
       tallystick import-prices FILE [--effective-at TIME] [--id ID] [--source SOURCE]
       tallystick version
 

@@ -101,4 +101,90 @@ struct KeyTests {
             }
         }
     }
+
+    @Test func `a rotated key and its successor open together, then the successor alone`() throws {
+        try withStore { store in
+            let name = Name(checked: "gate")
+            let old = try store.add(
+                name: name, scopes: [.ingest], org: Name("acme"), defaultOrg: Name("acme"), lagoOwnerIsUser: true,
+                expiresAt: nil, now: now)
+            let new = try store.rotate(name: name, overlapSeconds: 3600, expiresAt: nil, now: now.adding(seconds: 5))
+            let (before, end) = (now.adding(seconds: 3604), now.adding(seconds: 3605))
+            let (first, second) = (store.key(for: old.text.utf8, at: before), store.key(for: new.text.utf8, at: before))
+            #expect(first?.expiresAt == end && second?.expiresAt == nil)
+            #expect(second?.name == name && second?.scopes == [.ingest] && second?.org == Name("acme"))
+            #expect(second?.defaultOrg == Name("acme") && second?.lagoOwnerIsUser == true && second?.id != first?.id)
+            #expect(store.key(for: old.text.utf8, at: end) == nil)
+            #expect(store.key(for: new.text.utf8, at: end) != nil)
+        }
+    }
+
+    @Test func `rotation without overlap ends the old key at once, and no rotation lengthens a life`() throws {
+        try withStore { store in
+            let old = try add(store, "one", expiresAt: now.adding(seconds: 100))
+            let name = Name(checked: "one")
+            let second = try store.rotate(
+                name: name, overlapSeconds: 1000, expiresAt: nil, now: now.adding(seconds: 40))
+            #expect(store.key(for: old.text.utf8, at: now.adding(seconds: 100)) == nil)
+            // Made for 100 s as the old one was.
+            #expect(store.key(for: second.text.utf8, at: now.adding(seconds: 139)) != nil)
+            #expect(store.key(for: second.text.utf8, at: now.adding(seconds: 140)) == nil)
+            let third = try store.rotate(
+                name: name, overlapSeconds: 0, expiresAt: now.adding(seconds: 900), now: now.adding(seconds: 50))
+            #expect(store.key(for: old.text.utf8, at: now.adding(seconds: 50)) == nil)
+            #expect(store.key(for: second.text.utf8, at: now.adding(seconds: 50)) == nil)
+            #expect(store.key(for: third.text.utf8, at: now.adding(seconds: 899)) != nil)
+            #expect(throws: KeyStore.StoreError.self) {
+                _ = try store.rotate(name: name, overlapSeconds: 0, expiresAt: nil, now: now.adding(seconds: 900))
+            }
+        }
+    }
+
+    @Test func `a name is revoked with every key that has it, an id alone`() throws {
+        try withStore { store in
+            let old = try add(store, "one")
+            let name = Name(checked: "one")
+            let new = try store.rotate(name: name, overlapSeconds: 1000, expiresAt: nil, now: now)
+            try store.revoke(id: old.id, now: now)
+            #expect(store.key(for: old.text.utf8, at: now) == nil && store.key(for: new.text.utf8, at: now) != nil)
+            #expect(throws: KeyStore.StoreError.self) { try store.revoke(id: old.id, now: now) }
+            let newest = try store.rotate(name: name, overlapSeconds: 1000, expiresAt: nil, now: now)
+            try store.revoke(name: name, now: now)
+            #expect(store.key(for: new.text.utf8, at: now) == nil && store.key(for: newest.text.utf8, at: now) == nil)
+        }
+    }
+
+    @Test func `the last use of a key is kept beside the keys, also by the next daemon`() throws {
+        try withStore { store in
+            let folder = Folder.parent(of: store.path)
+            let (used, unused) = (try add(store, "one"), try add(store, "two"))
+            #expect(store.key(for: used.text.utf8, at: now) != nil)
+            #expect(store.key(for: used.text.utf8, at: now.adding(seconds: 7)) != nil)
+            #expect(store.key(for: KeyText().text.utf8, at: now.adding(seconds: 8)) == nil)
+            let keys = try File.read(store.path, bytesMax: 1 << 20)
+            // Not yet written: another program knows nothing.
+            #expect(KeyUses(folder: folder).lastUses == [:])
+            try store.uses.write()
+            #expect(KeyUses(folder: folder).lastUses == [used.id: now.adding(seconds: 7)])
+            #expect(store.uses.lastUses[unused.id] == nil)
+            #expect(try File.read(store.path, bytesMax: 1 << 20) == keys)
+            let next = KeyStore(folder: folder)
+            #expect(next.key(for: unused.text.utf8, at: now.adding(seconds: 9)) != nil)
+            try next.uses.write()
+            #expect(KeyUses(folder: folder).lastUses.count == 2)
+        }
+    }
+
+    @Test func `uses are written by a thread of their own when it stops, and a broken file is begun anew`() throws {
+        try withStore { store in
+            let folder = Folder.parent(of: store.path)
+            try DurableFile.replace(folder + "/key-uses.json", with: Array("{".utf8))
+            let key = try add(store, "one")
+            let next = KeyStore(folder: folder)
+            next.uses.start()
+            #expect(next.key(for: key.text.utf8, at: now) != nil)
+            next.uses.stop()
+            #expect(KeyUses(folder: folder).lastUses == [key.id: now])
+        }
+    }
 }

@@ -1,5 +1,6 @@
 import HTTP
 import JSON
+import Platform
 import Schemas
 import Testing
 
@@ -22,6 +23,22 @@ struct RouteTests {
         let routes = Set(Route.table.map { $0.method.name + " " + $0.path })
         #expect(routes.subtracting(described).isEmpty, "not described")
         #expect(described.subtracting(routes).isEmpty, "described and not there")
+    }
+
+    /// Whoever adds a route says what a key confined to one org gets from it, and that is then tested from outside.
+    @Test func `every route has a row in the matrix of who may do what`() throws {
+        let path = Folder.parent(of: Folder.parent(of: #filePath)) + "/e2e/test_access.py"
+        let matrix = String(decoding: try File.read(path, bytesMax: 1 << 20), as: UTF8.self)
+        for route in Route.table {
+            let row = "\"\(route.method.name) \(route.path)\": Row("
+            #expect(
+                matrix.contains(row),
+                """
+                \(route.method.name) \(route.path) has no row in Tests/e2e/test_access.py. Add one to ROUTES, \
+                saying what a key that is confined to one org gets (own path, own only, writes, refused, shared, \
+                open); then run: (cd Tests/e2e && python3 -m unittest test_access)
+                """)
+        }
     }
 
     @Test func `every name has one row in the table`() {

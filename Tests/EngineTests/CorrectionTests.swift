@@ -93,6 +93,14 @@ struct CorrectionTests {
             ])
     }
 
+    @Test func `a call that was amended to another org is that org's to correct`() throws {
+        let rig = try Rig()
+        _ = try rig.post([call("1", org: "acme"), amend("1", id: "a1", org: "beta", tokens: 1)])
+        let acme = try rig.post([void("1", id: "v1"), amend("1", id: "a2", tokens: 2)], confinedTo: "acme")
+        #expect(acme.map(\.summary) == ["rejected unknown_call", "rejected unknown_call"])
+        #expect(try rig.post([void("1", id: "v2")], confinedTo: "beta").map(\.summary) == ["stored 3"])
+    }
+
     @Test func `an amendment finds its owner behind a subscription`() throws {
         let rig = try Rig()
         _ = try rig.post([call("c1")])

@@ -66,12 +66,12 @@ import Testing
         #expect(Self.verdicts(parsed) == "a")
     }
 
-    @Test func `a broken line says so and has no id`() throws {
+    @Test func `a broken line says so and where, and has no id`() throws {
         let body = Array((Self.event("a") + "\n{\"id\":\"b\"").utf8)
         let item = try NativeFormat.parse(body: body, eventsMax: 3).items[1]
         #expect(item.id == nil)
         guard case .failure(let error) = item.result else { return }
         #expect(error.code == "invalid_json")
-        #expect(error.field == "")
+        #expect(error.field == "id")
     }
 }

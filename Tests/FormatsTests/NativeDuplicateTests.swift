@@ -23,7 +23,7 @@ private func verdicts(_ body: String) -> [String] {
 
 @Test(arguments: [
     (#","id":"b""#, "", "duplicate_field id"),
-    (#","subject":{"x":[{"a":1},{"a":2,"a":3}]}"#, "", "duplicate_field subject.x.a"),
+    (#","subject":{"x":[{"a":1},{"a":2,"a":3}]}"#, "", "duplicate_field subject.x.1.a"),
     ("", #","input_tokens":2"#, "duplicate_field data.usage.input_tokens"),
     ("", #","output_tokens":2,"output_\u0074okens":3"#, #"duplicate_field data.usage.output_\u0074okens"#),
 ])

@@ -80,12 +80,13 @@ class Daemon:
             self.keys[name] = made.stdout.strip()
         return self.keys[name]
 
-    def start(self, prefix=(), wait=True):
-        """`prefix`: a command that runs the daemon, such as strace."""
+    def start(self, prefix=(), wait=True, flags=(), listen=None):
+        """`prefix`: a command that runs the daemon, such as strace. `flags`: more of them."""
         self.key()
         log = open(self.log_path, "ab")
         self.process = subprocess.Popen(
-            [*prefix, binary("tallystick"), "serve", "--data", self.folder, "--listen", f"127.0.0.1:{self.port}"],
+            [*prefix, binary("tallystick"), "serve", "--data", self.folder, "--listen",
+             listen or f"127.0.0.1:{self.port}", *flags],
             stdout=log, stderr=log)
         log.close()
         if wait:

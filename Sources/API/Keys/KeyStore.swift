@@ -26,6 +26,7 @@ public final class KeyStore: Sendable {
         case unreadable(path: String, reason: String)
         case nameTaken(Name)
         case unknownName(Name)
+        case unknownID(String)
         case busy
 
         public var description: String {
@@ -33,6 +34,7 @@ public final class KeyStore: Sendable {
             case .unreadable(let path, let reason): "\(path) cannot be read: \(reason)"
             case .nameTaken(let name): "there is a key named \(name) already; revoke it or choose another name"
             case .unknownName(let name): "there is no live key named \(name)"
+            case .unknownID(let id): "there is no live key with the id \(id)"
             case .busy: "another program is changing the keys at this moment; try again"
             }
         }
@@ -42,14 +44,16 @@ public final class KeyStore: Sendable {
 
     private let folder: String
     public let path: String
+    public let uses: KeyUses
     private let state = Lock(State())
 
     public init(folder: String) {
         self.folder = folder
         path = folder + "/keys.json"
+        uses = KeyUses(folder: folder)
     }
 
-    /// The live key that `text` is, or nil. The comparison takes the same time whatever differs.
+    /// The live key that `text` is, or nil; its use is noted. The comparison takes the same time whatever differs.
     public func key(for text: some Collection<UInt8>, at now: Timestamp) -> Key? {
         reloadIfChanged()
         let presented = KeyText(text)
@@ -59,6 +63,7 @@ public final class KeyStore: Sendable {
         let expected = known?.secretHash ?? .zero
         let difference = zip(given.bytes, expected.bytes).reduce(0) { $0 | ($1.0 ^ $1.1) }
         guard let known, difference == 0, known.isLive(at: now) else { return nil }
+        uses.note(known.id, at: now)
         return known
     }
 
@@ -95,12 +100,55 @@ public final class KeyStore: Sendable {
         }
     }
 
+    /// Revokes every key of this name that is not revoked yet, the ones in the overlap of a rotation too.
     public func revoke(name: Name, now: Timestamp) throws {
         try changing { keys in
-            guard let index = keys.lastIndex(where: { $0.name == name && $0.revokedAt == nil }) else {
-                throw StoreError.unknownName(name)
+            var isKnown = false
+            for index in keys.indices where keys[index].name == name && keys[index].revokedAt == nil {
+                keys[index].revokedAt = now
+                isKnown = true
+            }
+            guard isKnown else { throw StoreError.unknownName(name) }
+        }
+    }
+
+    /// Revokes one key alone.
+    public func revoke(id: String, now: Timestamp) throws {
+        try changing { keys in
+            guard let index = keys.firstIndex(where: { $0.id == id && $0.revokedAt == nil }) else {
+                throw StoreError.unknownID(id)
             }
             keys[index].revokedAt = now
+        }
+    }
+
+    /// A new key in the place of the live one of this name: same name, scopes and org. The old one opens for
+    /// `overlapSeconds` more, then ends; it never lives longer than it would have.
+    ///
+    /// - Parameter expiresAt: when the new key ends; nil: it lives as long as the old one was made for.
+    public func rotate(
+        name: Name, overlapSeconds: Int64, expiresAt: Timestamp?, now: Timestamp
+    ) throws -> KeyText {
+        try changing { keys in
+            guard let newest = keys.last(where: { $0.name == name && $0.isLive(at: now) }) else {
+                throw StoreError.unknownName(name)
+            }
+            let end = now.adding(seconds: overlapSeconds)
+            for index in keys.indices where keys[index].name == name && keys[index].isLive(at: now) {
+                keys[index].expiresAt = min(keys[index].expiresAt ?? end, end)
+            }
+            let text = KeyText()
+            var key = newest
+            key.id = text.id
+            key.secretHash = text.secretHash
+            key.createdAt = now
+            key.expiresAt =
+                expiresAt
+                ?? newest.expiresAt.map { end in
+                    Timestamp(microseconds: now.microseconds + end.microseconds - newest.createdAt.microseconds)
+                }
+            keys.append(key)
+            return text
         }
     }
 
@@ -123,7 +171,8 @@ public final class KeyStore: Sendable {
                 state.keys = Dictionary(keys.map { ($0.id, $0) }, uniquingKeysWith: { $1 })
                 state.fault = nil
             } catch {
-                // A file that cannot be read opens nothing.
+                // A file that cannot be read opens nothing. Said once a change of the file.
+                LogLine.write(.error, "no key opens: the keys cannot be read", ["reason": "\(error)"])
                 state.keys = [:]
                 state.fault = "\(path): \(error)"
             }

@@ -1,7 +1,8 @@
 public import Hashing
 
 /// The text of a key: `tsk_` + 12 hex digits (its id) + `_` + 64 hex digits (256 random bits) + 8 hex digits (the first
-/// four bytes of SHA-256 over everything before). The prefix and the checksum let a secret scanner know it for certain.
+/// four bytes of SHA-256 over everything before). The prefix and the checksum let a secret scanner know it for certain:
+/// `\btsk_[0-9a-f]{12}_[0-9a-f]{72}\b`, and no text that this matches by chance has the right checksum.
 public struct KeyText: Hashable, Sendable {
     public static let prefix = "tsk_"
     private static let idDigits = 12
@@ -12,7 +13,7 @@ public struct KeyText: Hashable, Sendable {
     public let text: String
     private let secret: [UInt8]
 
-    /// A new key, from the operating system's random numbers.
+    /// A new key, from the operating system's random numbers: on Linux `SystemRandomNumberGenerator` is getrandom(2).
     public init() {
         var random = SystemRandomNumberGenerator()
         func hex(_ digits: Int) -> String {
