@@ -5,7 +5,7 @@ internal import HTTP
 internal import JSON
 internal import Projections
 
-/// Balances and statements (contract 4).
+/// Balances, and the page of an org (contract 4).
 extension API {
     func getCredits(_ owner: Owner, _ question: Question) async throws -> Response {
         try question.check("as_of", "effective")
