@@ -151,6 +151,7 @@ public final class API: Sendable {
         switch route.name {
         case .postEvents: limits.eventsBodyBytesMax
         case .postLiteLLM: limits.callbackBodyBytesMax
+        case .postLagoEvent, .postLagoBatch: limits.lagoBodyBytesMax
         default: limits.smallBodyBytesMax
         }
     }

@@ -4,12 +4,12 @@ public struct APILimits: Sendable {
     public var eventsPerRequestMax = 10_000
     /// Items in one callback of LiteLLM (its queue holds 512; its race sends some more).
     public var itemsPerCallbackMax = 100_000
-    /// Events in one Lago batch: Lago's own limit is 100.
-    public var lagoBatchMax = 100
     /// Body of `POST /v1/events`.
     public var eventsBodyBytesMax = 32 << 20
     /// Body of a LiteLLM callback: batches with full messages pass 100 MB.
     public var callbackBodyBytesMax = 256 << 20
+    /// Body of a request to the Lago paths: 100 events, or any number of CloudEvents.
+    public var lagoBodyBytesMax = 8 << 20
     /// Body of everything else.
     public var smallBodyBytesMax = 1 << 20
     /// How long a query waits for `min_position`.

@@ -60,7 +60,8 @@ extension API {
             case .stored: break
             case .duplicate, .conflict: refused.append((index, [LagoAnswer.alreadyExists]))
             case .rejected(let rejection):
-                refused.append((index, [LagoItem.Fault(field: rejection.field, code: rejection.code)]))
+                let field = API.field(rejection.field, at: .lago)
+                refused.append((index, [LagoItem.Fault(field: field, code: rejection.code)]))
             case nil: preconditionFailure("fewer verdicts than events")
             }
         }

@@ -102,7 +102,8 @@ extension API {
                     case .rejected(let rejection):
                         parked.append(
                             Parked(
-                                code: rejection.code, field: rejection.field, detail: rejection.detail, facts: facts))
+                                code: rejection.code, field: API.field(rejection.field, at: door),
+                                detail: rejection.detail, facts: facts))
                     }
                 }
                 outcome.parked = parked.count
@@ -126,6 +127,18 @@ extension API {
                     }
                 }
             }
+        }
+    }
+
+    /// What the sender calls a member of the event that was made of his item.
+    static func field(_ field: String, at door: Door) -> String {
+        switch (door, field) {
+        case (.litellm, "time"): "endTime"
+        case (.litellm, "data.org"): "metadata.user_api_key_org_id"
+        case (.lago, "time"): "timestamp"
+        case (.lago, "data.org"): "external_subscription_id"
+        case (.openmeter, "data.org"): "subject"
+        default: field
         }
     }
 

@@ -80,7 +80,7 @@ public struct Timestamp: Hashable, Comparable, Sendable {
         self.init(rfc3339: text.utf8)
     }
 
-    /// Unix seconds as a decimal number, cut off below a microsecond: how LiteLLM and Lago write times.
+    /// Unix seconds as a decimal number, rounded half to even to a microsecond: how LiteLLM and Lago write times.
     public init?(unixSeconds text: some Collection<UInt8>) {
         guard let decimal = try? Decimal(parsing: text, decimalsMax: 6), let micros = decimal.rescaled(to: 6)
         else { return nil }

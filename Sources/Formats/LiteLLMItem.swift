@@ -4,6 +4,9 @@ internal import JSON
 
 /// What we read of one StandardLoggingPayload, as sent. The rest, 97 of 100 bytes of it, is passed over: prompts,
 /// answers, headers, addresses and tracebacks are never read into anything.
+///
+/// It is passed over loosely. Python writes `NaN`, lone surrogates and any depth, and a prompt can bring in each of
+/// them: a reader as strict as elsewhere would let a client choose that his calls are parked and not billed.
 struct LiteLLMItem {
     var id = Scalar.absent
     var callID = Scalar.absent
@@ -39,33 +42,30 @@ struct LiteLLMItem {
     /// Reads an item to its end.
     init(_ reader: inout JSONReader) throws(JSONError) {
         var item = LiteLLMItem()
-        _ = try reader.members { (key, reader) throws(JSONError) in
+        try reader.members { (key, reader) throws(JSONError) in
             switch key {
-            case "id": item.id = try reader.scalar()
-            case "litellm_call_id": item.callID = try reader.scalar()
-            case "call_type": item.callType = try reader.scalar()
-            case "status": item.status = try reader.scalar()
-            case "cache_hit": item.cacheHit = try reader.scalar()
-            case "startTime": item.startTime = try reader.scalar()
-            case "endTime": item.endTime = try reader.scalar()
-            case "custom_llm_provider": item.provider = try reader.scalar()
-            case "model": item.model = try reader.scalar()
-            case "model_group": item.modelGroup = try reader.scalar()
-            case "model_id": item.modelID = try reader.scalar()
-            case "response_cost": item.cost = try reader.scalar()
-            case "prompt_tokens": item.promptTokens = try reader.scalar()
-            case "completion_tokens": item.completionTokens = try reader.scalar()
+            case "id": item.id = try reader.looseScalar()
+            case "litellm_call_id": item.callID = try reader.looseScalar()
+            case "call_type": item.callType = try reader.looseScalar()
+            case "status": item.status = try reader.looseScalar()
+            case "cache_hit": item.cacheHit = try reader.looseScalar()
+            case "startTime": item.startTime = try reader.looseScalar()
+            case "endTime": item.endTime = try reader.looseScalar()
+            case "custom_llm_provider": item.provider = try reader.looseScalar()
+            case "model": item.model = try reader.looseScalar()
+            case "model_group": item.modelGroup = try reader.looseScalar()
+            case "model_id": item.modelID = try reader.looseScalar()
+            case "response_cost": item.cost = try reader.looseScalar()
+            case "prompt_tokens": item.promptTokens = try reader.looseScalar()
+            case "completion_tokens": item.completionTokens = try reader.looseScalar()
             case "response_cost_failure_debug_info": item.costFailed = try LiteLLMItem.carriesError(&reader)
             case "error_information":
-                _ = try reader.members { (key, reader) throws(JSONError) in
-                    if key == "error_code" {
-                        item.errorCode = try reader.scalar()
-                    } else {
-                        try reader.skip()
-                    }
+                try reader.members { (key, reader) throws(JSONError) in
+                    guard key == "error_code" else { return _ = try reader.skipLoosely() }
+                    item.errorCode = try reader.looseScalar()
                 }
             case "metadata": try item.metadata(&reader)
-            default: try reader.skip()
+            default: _ = try reader.skipLoosely()
             }
         }
         self = item
@@ -73,37 +73,49 @@ struct LiteLLMItem {
 
     private mutating func metadata(_ reader: inout JSONReader) throws(JSONError) {
         var item = self
-        _ = try reader.members { (key, reader) throws(JSONError) in
+        try reader.members { (key, reader) throws(JSONError) in
             switch key {
-            case "user_api_key_org_id": item.org = try reader.scalar()
-            case "user_api_key_team_id": item.team = try reader.scalar()
-            case "user_api_key_user_id": item.user = try reader.scalar()
-            case "user_api_key_end_user_id": item.endUser = try reader.scalar()
-            case "user_api_key_alias": item.keyAlias = try reader.scalar()
-            case "user_api_key_hash": item.keyHash = try reader.scalar()
+            case "user_api_key_org_id": item.org = try reader.looseScalar()
+            case "user_api_key_team_id": item.team = try reader.looseScalar()
+            case "user_api_key_user_id": item.user = try reader.looseScalar()
+            case "user_api_key_end_user_id": item.endUser = try reader.looseScalar()
+            case "user_api_key_alias": item.keyAlias = try reader.looseScalar()
+            case "user_api_key_hash": item.keyHash = try reader.looseScalar()
             case "usage_object": item.usage = try LiteLLMUsage(&reader)
             case "user_api_key_auth_metadata":
-                _ = try reader.members { (key, reader) throws(JSONError) in
-                    item.keyMetadata.append((key.text, try reader.scalar()))
+                try reader.members { (key, reader) throws(JSONError) in
+                    item.keyMetadata.append((key.text, try reader.looseScalar()))
                 }
             case "spend_logs_metadata":
-                _ = try reader.members { (key, reader) throws(JSONError) in
-                    if case .text(let value) = try reader.scalar() { item.clientMetadata.append((key.text, value)) }
-                }
-            default: try reader.skip()
+                item.clientMetadata = try LiteLLMItem.clientMetadata(&reader)
+            default: _ = try reader.skipLoosely()
             }
         }
         self = item
     }
 
+    /// The string members of what the client says. Names that are no Unicode, or come twice, leave all of it out: if
+    /// they parked the item, a client could keep his calls from being billed.
+    private static func clientMetadata(
+        _ reader: inout JSONReader
+    ) throws(JSONError) -> [(name: String, value: String)] {
+        var client = JSONReader(reader.bytes, range: try reader.skipLoosely())
+        var members: [(name: String, value: String)] = []
+        do throws(JSONError) {
+            try client.members { (key, reader) throws(JSONError) in
+                if case .text(let value) = try reader.looseScalar() { members.append((key.text, value)) }
+            }
+        } catch {
+            return []
+        }
+        return members
+    }
+
     private static func carriesError(_ reader: inout JSONReader) throws(JSONError) -> Bool {
         var failed = false
-        _ = try reader.members { (key, reader) throws(JSONError) in
-            guard key == "error_str" else { return try reader.skip() }
-            switch try reader.scalar() {
-            case .absent, .text(""): break
-            default: failed = true
-            }
+        try reader.members { (key, reader) throws(JSONError) in
+            let value = try reader.looseScalar()
+            if key == "error_str" && !value.isAbsent && value != .text("") { failed = true }
         }
         return failed
     }
@@ -146,7 +158,10 @@ struct LiteLLMUsage {
     var completion = Scalar.absent
     var input = Scalar.absent
     var output = Scalar.absent
-    /// The same two facts under several names: LiteLLM keeps the provider's beside its own.
+    /// Anthropic's own names. Beside `prompt` they are part of it, as LiteLLM makes them; beside a bare `input` not.
+    var cacheReadOfAnthropic = Scalar.absent
+    var cacheWriteOfAnthropic = Scalar.absent
+    /// The same two facts under LiteLLM's and OpenAI's names, where they are part of the total.
     var cacheReads: [Scalar] = []
     var cacheWrites: [Scalar] = []
     var reasoning = Scalar.absent
@@ -161,44 +176,39 @@ struct LiteLLMUsage {
 
     init(_ reader: inout JSONReader) throws(JSONError) {
         var usage = LiteLLMUsage()
-        _ = try reader.members { (key, reader) throws(JSONError) in
+        try reader.members { (key, reader) throws(JSONError) in
             switch key {
-            case "prompt_tokens": usage.prompt = try reader.scalar()
-            case "completion_tokens": usage.completion = try reader.scalar()
-            case "input_tokens": usage.input = try reader.scalar()
-            case "output_tokens": usage.output = try reader.scalar()
-            case "cache_read_input_tokens": usage.cacheReads.append(try reader.scalar())
-            case "cache_creation_input_tokens": usage.cacheWrites.append(try reader.scalar())
-            case "output_image_count": usage.images = try reader.scalar()
-            case "type": usage.type = try reader.scalar()
-            case "seconds": usage.seconds = try reader.scalar()
-            case "prompt_tokens_details":
-                _ = try reader.members { (key, reader) throws(JSONError) in
+            case "prompt_tokens": usage.prompt = try reader.looseScalar()
+            case "completion_tokens": usage.completion = try reader.looseScalar()
+            case "input_tokens": usage.input = try reader.looseScalar()
+            case "output_tokens": usage.output = try reader.looseScalar()
+            case "cache_read_input_tokens": usage.cacheReadOfAnthropic = try reader.looseScalar()
+            case "cache_creation_input_tokens": usage.cacheWriteOfAnthropic = try reader.looseScalar()
+            case "output_image_count": usage.images = try reader.looseScalar()
+            case "type": usage.type = try reader.looseScalar()
+            case "seconds": usage.seconds = try reader.looseScalar()
+            case "prompt_tokens_details", "input_tokens_details":
+                try reader.members { (key, reader) throws(JSONError) in
                     switch key {
-                    case "cached_tokens": usage.cacheReads.append(try reader.scalar())
-                    case "cache_write_tokens", "cache_creation_tokens": usage.cacheWrites.append(try reader.scalar())
-                    case "character_count": usage.characters = try reader.scalar()
-                    case "web_search_requests": usage.searchesOfPrompt = try reader.scalar()
-                    default: try reader.skip()
+                    case "cached_tokens": usage.cacheReads.append(try reader.looseScalar())
+                    case "cache_write_tokens", "cache_creation_tokens":
+                        usage.cacheWrites.append(try reader.looseScalar())
+                    case "character_count": usage.characters = try reader.looseScalar()
+                    case "web_search_requests": usage.searchesOfPrompt = try reader.looseScalar()
+                    default: _ = try reader.skipLoosely()
                     }
                 }
-            case "completion_tokens_details":
-                _ = try reader.members { (key, reader) throws(JSONError) in
-                    if key == "reasoning_tokens" {
-                        usage.reasoning = try reader.scalar()
-                    } else {
-                        try reader.skip()
-                    }
+            case "completion_tokens_details", "output_tokens_details":
+                try reader.members { (key, reader) throws(JSONError) in
+                    let value = try reader.looseScalar()
+                    if key == "reasoning_tokens" && !value.isAbsent { usage.reasoning = value }
                 }
             case "server_tool_use":
-                _ = try reader.members { (key, reader) throws(JSONError) in
-                    if key == "web_search_requests" {
-                        usage.searchesOfTool = try reader.scalar()
-                    } else {
-                        try reader.skip()
-                    }
+                try reader.members { (key, reader) throws(JSONError) in
+                    let value = try reader.looseScalar()
+                    if key == "web_search_requests" { usage.searchesOfTool = value }
                 }
-            default: try reader.skip()
+            default: _ = try reader.skipLoosely()
             }
         }
         self = usage

@@ -26,7 +26,7 @@ struct LiteLLMMapping {
                 return .parked(parked)
             }
         default:
-            try reader.skip()
+            _ = try reader.skipLoosely()
             return .parked(Parked(code: "wrong_type", field: "", detail: "the item is not an object"))
         }
     }
@@ -122,8 +122,13 @@ struct LiteLLMMapping {
         usage.inputTokens = try Take.count(from.prompt.isAbsent ? from.input : from.prompt, at + "prompt_tokens")
         usage.outputTokens = try Take.count(
             from.completion.isAbsent ? from.output : from.completion, at + "completion_tokens")
-        usage.cacheReadTokens = try most(from.cacheReads, at + "cached_tokens")
-        usage.cacheWriteTokens = try most(from.cacheWrites, at + "cache_write_tokens")
+        usage.cacheReadTokens = try most(from.cacheReads + [from.cacheReadOfAnthropic], at + "cached_tokens")
+        usage.cacheWriteTokens = try most(from.cacheWrites + [from.cacheWriteOfAnthropic], at + "cache_write_tokens")
+        let isInside = !from.prompt.isAbsent || !(from.cacheReads + from.cacheWrites).allSatisfy(\.isAbsent)
+        if !isInside, let input = usage.inputTokens {
+            // Anthropic's own usage: its input leaves out what the cache read and wrote. At most 18 digits each.
+            usage.inputTokens = input + (usage.cacheReadTokens ?? 0) + (usage.cacheWriteTokens ?? 0)
+        }
         usage.reasoningTokens = try Take.count(from.reasoning, at + "reasoning_tokens")
         usage.images = try Take.count(from.images, at + "output_image_count")
         usage.characters = try Take.count(from.characters, at + "character_count")

@@ -10,7 +10,9 @@ enum Scalar: Hashable {
     /// As written.
     case number(String)
     case bool(Bool)
-    /// An object or an array.
+    /// `NaN`, `Infinity` or `-Infinity`, as Python writes them.
+    case notFinite
+    /// An object, an array, or text that is no Unicode.
     case other
 
     var isAbsent: Bool { self == .absent }
@@ -25,35 +27,38 @@ enum Scalar: Hashable {
 }
 
 extension JSONReader {
-    /// The next value as a scalar; an object or an array is passed over.
-    mutating func scalar() throws(JSONError) -> Scalar {
-        switch try peek() {
-        case .null:
-            try null()
-            return .absent
-        case .string: return .text(try string())
-        case .number:
-            let range = try number()
-            return .number(String(decoding: bytes[range], as: UTF8.self))
-        case .bool: return .bool(try bool())
-        case .object, .array:
-            try skip()
-            return .other
+    /// The next value as a scalar, of a sender who writes more than JSON allows: an object or an array is passed over
+    /// loosely, a lone surrogate spoils its own string alone.
+    mutating func looseScalar() throws(JSONError) -> Scalar {
+        let range = try skipLoosely()
+        var value = JSONReader(bytes, range: range)
+        switch bytes[range.lowerBound] {
+        case 0x22:
+            guard let text = try? value.string() else { return .other }
+            return .text(text)
+        case 0x7B, 0x5B: return .other
+        default:
+            let word = bytes[range]
+            if word.elementsEqual("null".utf8) { return .absent }
+            if word.elementsEqual("true".utf8) { return .bool(true) }
+            if word.elementsEqual("false".utf8) { return .bool(false) }
+            if let number = try? value.number(), number == range {
+                return .number(String(decoding: word, as: UTF8.self))
+            }
+            if ["NaN", "Infinity", "-Infinity"].contains(where: { word.elementsEqual($0.utf8) }) { return .notFinite }
+            throw JSONError(offset: range.lowerBound, reason: "neither a number nor a literal")
         }
     }
 
-    /// Reads an object's members through `body`, which must consume the value of each; any other value is passed over.
-    /// False when it was null or no object.
-    mutating func members(
-        _ body: (JSONKey, inout JSONReader) throws(JSONError) -> Void
-    ) throws(JSONError) -> Bool {
-        guard try peek() == .object else {
-            try skip()
-            return false
+    /// Reads an object's members through `body`, which must consume the value of each; any other value is passed
+    /// over loosely.
+    mutating func members(_ body: (JSONKey, inout JSONReader) throws(JSONError) -> Void) throws(JSONError) {
+        guard beginsObject() else {
+            _ = try skipLoosely()
+            return
         }
         try beginObject()
         while let key = try nextName() { try body(key, &self) }
-        return true
     }
 }
 
@@ -80,7 +85,8 @@ enum Take {
                     detail: "is not 1 to \(Name.bytesMax) bytes of UTF-8 without control characters")
             }
             return name
-        case .bool, .other: throw Parked(code: "wrong_type", field: field, detail: "is not a string")
+        case .bool, .notFinite, .other:
+            throw Parked(code: "wrong_type", field: field, detail: "is not a string")
         }
     }
 
@@ -125,8 +131,9 @@ enum Take {
         }
     }
 
-    /// Dollars, not negative.
+    /// Dollars, not negative. `NaN` and infinities say as little as null.
     static func cost(_ scalar: Scalar, _ field: String) throws(Parked) -> Decimal? {
+        if scalar == .notFinite { return nil }
         let cost = try decimal(scalar, field)
         if let cost, cost.mantissa < 0 {
             throw Parked(code: "out_of_range", field: field, detail: "is negative")

@@ -42,12 +42,12 @@ public struct JSONReader: Sendable {
 
     public let bytes: [UInt8]
     /// Index in `bytes` of the next byte to be read.
-    public private(set) var offset: Int
+    public internal(set) var offset: Int
     private let limit: Int
     private var frames: [Frame] = []
     private var names = Names()
     /// A name was read, its value not yet.
-    private var owesValue = false
+    var owesValue = false
 
     /// Reads `range` of `bytes`, all of them when nil.
     public init(_ bytes: [UInt8], range: Range<Int>? = nil) {
@@ -192,7 +192,7 @@ public struct JSONReader: Sendable {
 extension JSONReader {
     /// The pointer lives for one call only. `bytes` is copied out first (a retain), so that `self` may change inside.
     @inline(__always)
-    private mutating func withScan<R>(
+    mutating func withScan<R>(
         _ body: (Scan, inout JSONReader) throws(JSONError) -> R
     ) throws(JSONError) -> R {
         let bytes = self.bytes

@@ -137,7 +137,7 @@ struct Scan {
 
     /// The first byte from `start` on that is not plain ASCII string content, eight at a time.
     @inline(__always)
-    private func plain(_ start: Int) -> Int {
+    func plain(_ start: Int) -> Int {
         let raw = UnsafeRawBufferPointer(bytes)
         let ones: UInt64 = 0x0101_0101_0101_0101
         let highs: UInt64 = 0x8080_8080_8080_8080

@@ -59,7 +59,7 @@ struct CommitFailureTests {
         }
         #expect(rig.writer.statistics.isFull)
         // Room is looked for again after a second.
-        let deadline = SteadyClock.nanoseconds() + 10_000_000_000
+        let deadline = SteadyClock.nanoseconds() + 60_000_000_000
         var verdicts: [String] = []
         while verdicts.isEmpty && SteadyClock.nanoseconds() < deadline {
             if case .success(let receipt) = rig.submit(submission) { verdicts = receipt.verdicts.map(\.summary) }

@@ -139,7 +139,7 @@ struct WriterTests {
                     Grant(owner: .org("acme"), credits: Money(nanos: 5_000_000), category: .promo, expiresAt: end)))
         ])
         rig.time.withLock { $0 += 60_000_000 }
-        #expect(rig.log.waitForAppend(after: 1, milliseconds: 5000) == 2)
+        #expect(rig.log.waitForAppend(after: 1, milliseconds: 60_000) == 2)
         try rig.restart()
         _ = try rig.post([call("later")])
         let records = try rig.records()
@@ -163,7 +163,7 @@ struct WriterTests {
         rig.time.withLock { $0 += 3_600_000_000 }
         _ = try rig.post([call("ours")])
         rig.time.withLock { $0 += 3_600_000_000 }
-        #expect(rig.log.waitForAppend(after: 4, milliseconds: 5000) == 5)
+        #expect(rig.log.waitForAppend(after: 4, milliseconds: 60_000) == 5)
         let last = try rig.records()[4].event.fact
         let through = Timestamp(microseconds: Rig.noon + 2 * 3_600_000_000)
         #expect(last == .lagoWindowClosed(LagoWindowClosed(windowSeconds: 3600, through: through)))
@@ -193,7 +193,7 @@ struct WriterTests {
         // Also after a restart, which recovers what is open from the log.
         try rig.restart()
         rig.time.withLock { $0 += 3_600_000_000 }
-        #expect(rig.log.waitForAppend(after: 5, milliseconds: 5000) == 6)
+        #expect(rig.log.waitForAppend(after: 5, milliseconds: 60_000) == 6)
         let closings = try rig.records().compactMap { record -> Timestamp? in
             if case .lagoWindowClosed(let closed) = record.event.fact { return closed.through }
             return nil

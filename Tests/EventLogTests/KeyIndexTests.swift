@@ -55,7 +55,7 @@ import Testing
             var wrong = 0
             var runsMax = 0
             for _ in 0..<6 {
-                let index = try KeyIndex.open(folder: folder, highWater: model.position, memtableMax: 100)
+                let index = try KeyIndex.open(folder: folder, highWater: model.position, memtableMax: 60)
                 #expect(index.resetReason == nil)
                 #expect(index.progress <= model.position)
                 // What the engine does at start: insert again from the log what the runs do not have.
@@ -64,7 +64,7 @@ import Testing
                     if isControl { index.insertControl(entry.position) }
                 }
                 #expect(index.controls() == model.controls)
-                for _ in 0..<5000 {
+                for _ in 0..<3000 {
                     let entry = model.next()
                     index.insert(entry)
                     let isControl = Int.random(in: 0..<50, using: &model.random) == 0
@@ -84,7 +84,7 @@ import Testing
                 if Bool.random(using: &model.random) { try index.close() }
             }
             #expect(wrong == 0)
-            let index = try KeyIndex.open(folder: folder, highWater: model.position, memtableMax: 100)
+            let index = try KeyIndex.open(folder: folder, highWater: model.position, memtableMax: 60)
             for (entry, _) in log where entry.position > index.progress { index.insert(entry) }
             try index.settle()
             #expect(index.progress == model.position)

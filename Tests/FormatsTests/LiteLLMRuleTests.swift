@@ -58,6 +58,21 @@ import Testing
         ("response_cost", "-0.01", "out_of_range", "response_cost"),
         ("response_cost", "1e19", "out_of_range", "response_cost"),
         ("response_cost", "\"free\"", "wrong_type", "response_cost"),
+        ("response_cost", "{}", "wrong_type", "response_cost"),
+        ("model", "\"a\\ud800\"", "wrong_type", "model"), ("endTime", "NaN", "invalid_time", "endTime"),
+        (
+            "metadata.usage_object", "{\"prompt_tokens\":NaN}", "wrong_type",
+            "metadata.usage_object.prompt_tokens"
+        ),
+        (
+            "metadata.usage_object", "{\"input_tokens\":10,\"cache_read_input_tokens\":-1}", "out_of_range",
+            "metadata.usage_object.cache_read_tokens"
+        ),
+        (
+            "metadata.usage_object",
+            "{\"input_tokens\":10,\"input_tokens_details\":{\"cached_tokens\":11}}", "subset_exceeds_total",
+            "metadata.usage_object.cache_read_tokens"
+        ),
         ("metadata.usage_object", "{\"prompt_tokens\":-1}", "out_of_range", "metadata.usage_object.input_tokens"),
         ("metadata.usage_object", "{\"prompt_tokens\":1.5}", "wrong_type", "metadata.usage_object.prompt_tokens"),
         (
@@ -121,7 +136,7 @@ import Testing
 
     @Test(arguments: [
         ("1.35e-05", "0.0000135"), ("0.00033000000000000005", "0.00033"), ("\"0.25\"", "0.25"), ("0", "0"),
-        ("null", nil as String?),
+        ("null", nil as String?), ("NaN", nil), ("-Infinity", nil), ("Infinity", nil),
         ("0.30000000000050000001", "0.300000000001"), ("0.0000000000005", "0"), ("0.0000000000015", "0.000000000002"),
     ])
     func `costs are the digits as written`(written: String, cost: String?) throws {
@@ -153,10 +168,38 @@ import Testing
     }
 
     @Test func `a client cannot keep a call from being billed by a bad end user`() throws {
-        for bad in ["\"a\\nb\"", "\"" + String(repeating: "x", count: 257) + "\"", "[]"] {
+        for bad in ["\"a\\nb\"", "\"\\udead\"", "NaN", "\"" + String(repeating: "x", count: 257) + "\"", "[]"] {
             let call = try Self.call(Self.item(metadata: ["user_api_key_end_user_id": bad]))
             #expect(call.endUser == nil && call.org?.text == "acme")
         }
+    }
+
+    /// What a prompt, an answer or a client's metadata can bring into the callback, which Python writes as it is.
+    static let wild = [
+        "NaN", "[-Infinity,Infinity]", "\"cut off: \\ud83d\"", "{\"\\udc00\":1}", "{\"a\":1,\"a\":2}", "\"\\x\"",
+        String(repeating: "[", count: 900) + String(repeating: "]", count: 900),
+        String(repeating: "{\"type\":", count: 900) + "1" + String(repeating: "}", count: 900),
+    ]
+
+    @Test(arguments: wild)
+    func `a client cannot keep a call from being billed by what he writes into it`(value: String) throws {
+        let plain = try Self.call(Self.item())
+        for name in ["messages", "response", "model_parameters", "request_tags", "end_user"] {
+            #expect(try Self.call(Self.item([name: value])) == plain, "\(name)")
+        }
+        let error = "{\"error_code\":\"\",\"error_message\":\(value)}"
+        #expect(try Self.call(Self.item(["error_information": error])) == plain)
+        for name in ["requester_metadata", "user_api_key_end_user_id", "mcp_tool_call_metadata"] {
+            #expect(try Self.call(Self.item(metadata: [name: value])) == plain, "\(name)")
+        }
+        // His own metadata goes, whole or in part; the call stays.
+        let call = try Self.call(Self.item(metadata: ["spend_logs_metadata": "{\"good\":\"yes\",\"bad\":\(value)}"]))
+        #expect(call.org == plain.org && call.usage == plain.usage && call.cost == plain.cost)
+        #expect(call.attributes.allSatisfy { $0.name.text == "client.good" })
+        #expect(try Self.call(Self.item(metadata: ["spend_logs_metadata": value])).attributes.isEmpty)
+        // And neighbours in the same body are read as ever.
+        let body = "[\(Self.item(["messages": value])),\(Self.item())]"
+        #expect(Self.verdicts(try Self.parse(body)) == "ee")
     }
 
     @Test func `attributes are the key's first, sorted, at most thirty-two, and only sound strings`() throws {
@@ -194,6 +237,31 @@ import Testing
         #expect(call.usage == nil)
         call = try Self.call(Self.item(metadata: ["usage_object": "{\"type\":\"duration\",\"seconds\":12.5}"]))
         #expect(call.usage == Usage(audioSeconds: Decimal(mantissa: 125, scale: 1)))
+    }
+
+    @Test(arguments: [
+        // Beside a prompt's total every name of a cache is part of it; OpenAI's own shape has it inside as well.
+        (
+            "{\"prompt_tokens\":2098,\"cache_read_input_tokens\":1800,\"cache_creation_input_tokens\":248}", 2098, 1800,
+            248
+        ),
+        ("{\"input_tokens\":2006,\"input_tokens_details\":{\"cached_tokens\":1920}}", 2006, 1920, nil as Int64?),
+        // Anthropic's own has it beside.
+        ("{\"input_tokens\":50,\"cache_read_input_tokens\":1800,\"cache_creation_input_tokens\":248}", 2098, 1800, 248),
+        ("{\"input_tokens\":50,\"cache_read_input_tokens\":null}", 50, nil, nil),
+        ("{\"prompt_tokens\":1.2e3,\"prompt_tokens_details\":{\"cached_tokens\":\"7\"}}", 1200, 7, nil),
+    ] as [(String, Int64, Int64?, Int64?)])
+    func `usage is inclusive, whoever wrote it`(object: String, input: Int64, read: Int64?, write: Int64?) throws {
+        let usage = try Self.call(Self.item(metadata: ["usage_object": object])).usage
+        #expect(usage == Usage(inputTokens: input, cacheReadTokens: read, cacheWriteTokens: write))
+    }
+
+    @Test func `reasoning is read in both shapes`() throws {
+        for name in ["completion_tokens_details", "output_tokens_details"] {
+            let object = "{\"output_tokens\":50,\"\(name)\":{\"reasoning_tokens\":30,\"audio_tokens\":NaN}}"
+            let usage = try Self.call(Self.item(metadata: ["usage_object": object])).usage
+            #expect(usage == Usage(outputTokens: 50, reasoningTokens: 30))
+        }
     }
 
     @Test func `the key tells what differs and forgives what is sent again`() throws {

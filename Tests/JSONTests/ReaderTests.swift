@@ -52,6 +52,49 @@ import Testing
         #expect(throws: JSONError(offset: 1, reason: "a string was expected, not a number")) { try reader.string() }
     }
 
+    @Test(arguments: [
+        ("NaN", 3), ("-Infinity,", 9), ("1e400]", 5), ("\"\\ud800\"x", 8), ("\"\\q\\\"\t\" ", 7),
+        ("{\"a\":1,\"a\":NaN} ", 15), ("[1,{\"b\":\"]}\"},nul]", 18), ("{}", 2), ("[[],[]]]", 7), ("\"é\"", 4),
+    ])
+    func `what nobody reads is passed over by quotes and brackets`(document: String, count: Int) throws {
+        let bytes = Array((" " + document).utf8)
+        var reader = JSONReader(bytes)
+        #expect(try reader.skipLoosely() == 1..<1 + count)
+        #expect(reader.offset == 1 + count)
+    }
+
+    @Test(arguments: [
+        "", "}", "]", ",", ":", "[}", "{]", "[", "\"a", "\"\\", "{\"a\":\\\"b\"}", "[1,\u{1}]", "[é]", "#",
+    ])
+    func `quotes and brackets that do not add up are an error`(document: String) {
+        var reader = JSONReader(Array(document.utf8))
+        #expect(throws: JSONError.self) { try reader.skipLoosely() }
+    }
+
+    @Test func `what is passed over loosely has a depth too`() throws {
+        let depth = JSONReader.depthLooseMax
+        var reader = JSONReader([UInt8](repeating: 0x5B, count: depth) + [UInt8](repeating: 0x5D, count: depth))
+        #expect(try reader.skipLoosely() == 0..<2 * depth)
+        var deeper = JSONReader([UInt8](repeating: 0x5B, count: depth + 1))
+        #expect(throws: JSONError(offset: depth + 1, reason: "more than \(depth) levels")) { try deeper.skipLoosely() }
+    }
+
+    @Test func `what is read strictly is passed over loosely to the same byte, and no part of it`() throws {
+        let document =
+            #" {"id":"x\u0041\"","n":-1.50e+2,"skip":{"a":[1,{"b":null}],"c":"}"},"list":[true,null,"s"],"":false} "#
+        let bytes = Array(document.utf8)
+        var strict = JSONReader(bytes)
+        try strict.skip()
+        var loose = JSONReader(bytes)
+        _ = try loose.skipLoosely()
+        #expect(loose.offset == strict.offset)
+        try loose.end()
+        for end in 0..<bytes.count - 1 {
+            var cut = JSONReader(bytes, range: 0..<end)
+            #expect(throws: JSONError.self) { try cut.skipLoosely() }
+        }
+    }
+
     @Test func `a range of the bytes is a document of its own`() throws {
         let bytes = Array("xx{\"a\":1}\n{\"a\":2}yy".utf8)
         var reader = JSONReader(bytes, range: 2..<9)

@@ -258,7 +258,7 @@ import Testing
             let models = ReadModels(
                 folder: folder.path, source: source, projections: [Alerts.self], runners: 1, pace: pace)
             try await models.start()
-            await models.wait("alerts", until: source.highWater, timeoutMilliseconds: 60_000)
+            await models.wait("alerts", until: source.highWater, timeoutMilliseconds: 120_000)
             status = models.status("alerts")
             #expect(status?.progress == source.highWater, "\(models.statuses)")
             while true {

@@ -96,7 +96,7 @@ import Testing
         let folder = TemporaryFolder()
         let models = ReadModels(folder: folder.path, source: source, projections: [Alerts.self], runners: 1)
         try await models.start()
-        await models.wait("alerts", until: source.highWater, timeoutMilliseconds: 20_000)
+        await models.wait("alerts", until: source.highWater, timeoutMilliseconds: 120_000)
         let status = try #require(models.status("alerts"))
         #expect(status.progress == source.highWater, "\(status)")
         let seen = try await models.ask(FiringsQuery(org: nil, after: 0, limit: 1000))
@@ -109,7 +109,7 @@ import Testing
             pieces.append([record])
             let models = ReadModels(folder: other.path, source: pieces, projections: [Alerts.self], runners: 1)
             try await models.start()
-            await models.wait("alerts", until: pieces.highWater, timeoutMilliseconds: 20_000)
+            await models.wait("alerts", until: pieces.highWater, timeoutMilliseconds: 120_000)
             #expect(models.status("alerts")?.progress == pieces.highWater, "\(models.statuses)")
             await models.stop()
         }
@@ -351,7 +351,7 @@ import Testing
         let folder = TemporaryFolder()
         let models = ReadModels(folder: folder.path, source: source, projections: [Alerts.self], runners: 1)
         try await models.start()
-        await models.wait("alerts", until: source.highWater, timeoutMilliseconds: 20_000)
+        await models.wait("alerts", until: source.highWater, timeoutMilliseconds: 120_000)
         func ask(
             _ state: AlertStatus.State? = nil, org: Name? = nil, after: Name? = nil, limit: Int = 100,
             now: String = "11-01T03:00:00Z"

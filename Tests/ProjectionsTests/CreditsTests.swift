@@ -19,7 +19,7 @@ import Testing
             folder: folder.path, source: source, projections: [Credits.self, Lago.self], runners: 1, pace: pace)
         try await models.start()
         for name in ["credits", "lago"] {
-            let seen = await models.wait(name, until: source.highWater, timeoutMilliseconds: 20_000)
+            let seen = await models.wait(name, until: source.highWater, timeoutMilliseconds: 120_000)
             #expect(seen == source.highWater, "\(models.statuses)")
         }
         try await ask(models)

@@ -43,7 +43,7 @@ import Testing
         let folder = TemporaryFolder()
         let models = ReadModels(folder: folder.path, source: source, projections: [Lago.self], runners: 1)
         try await models.start()
-        let seen = await models.wait("lago", until: source.highWater, timeoutMilliseconds: 20_000)
+        let seen = await models.wait("lago", until: source.highWater, timeoutMilliseconds: 120_000)
         #expect(seen == source.highWater, "\(models.statuses)")
         try await ask(models)
         await models.stop()

@@ -83,15 +83,22 @@ class Daemon:
     def start(self, prefix=(), wait=True, flags=(), listen=None):
         """`prefix`: a command that runs the daemon, such as strace. `flags`: more of them."""
         self.key()
-        log = open(self.log_path, "ab")
-        self.process = subprocess.Popen(
-            [*prefix, binary("tallystick"), "serve", "--data", self.folder, "--listen",
-             listen or f"127.0.0.1:{self.port}", *flags],
-            stdout=log, stderr=log)
-        log.close()
-        if wait:
-            self.wait_ready()
-        return self
+        while True:
+            with open(self.log_path, "ab") as log:
+                self.process = subprocess.Popen(
+                    [*prefix, binary("tallystick"), "serve", "--data", self.folder, "--listen",
+                     listen or f"127.0.0.1:{self.port}", *flags],
+                    stdout=log, stderr=log)
+            if not wait:
+                return self
+            try:
+                self.wait_ready()
+                return self
+            except RuntimeError:
+                # The port was free when it was chosen; somebody else may have taken it since.
+                if self.process.poll() is None or "Address already in use" not in self.log()[-300:]:
+                    raise
+                self.port = free_port()
 
     def wait_ready(self):
         end = time.monotonic() + READY_SECONDS
