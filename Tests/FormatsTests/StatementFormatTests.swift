@@ -74,7 +74,7 @@ import Testing
         #expect(lines.count == 6)
         #expect(lines[1] == ",2025-11-01T00:00:00Z,opening,,1234567,,,,,,,")
         #expect(lines[2].hasPrefix("7,2025-11-02T01:01:01Z,charge,-0.009,1234566.991,\"<script>alert(\"\"1\"\")"))
-        #expect(lines[3].hasSuffix("\",2.5,2.5"))
+        #expect(lines[3].hasSuffix("\",2.5,2.5,,,"))
         #expect(lines[5] == ",2025-12-01T00:00:00Z,closing,,1235566.991,,,,,,,")
     }
 
