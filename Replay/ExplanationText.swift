@@ -20,7 +20,8 @@ enum ExplanationText {
             lines.append(
                 row(
                     "settles",
-                    "authorization \(settlement.authorization): \(settlement.kind.name), \(settlement.held.credits) held, "
+                    "authorization \(settlement.authorization): \(settlement.kind.name), "
+                        + "\(settlement.held.credits) held, "
                         + "\((explanation.charge?.rating.charge ?? .zero).credits) charged"))
         }
         for position in explanation.corrections { lines.append(row("corrected", "by record \(position)")) }
