@@ -26,6 +26,7 @@ extension API {
                 reasons.append("projector \(status.name) is \(status.lag) records behind")
             }
         }
+        if let fault = tree.status.fault { reasons.append("the Merkle tree is stopped: \(fault)") }
         return Answers.json(reasons.isEmpty ? 200 : 503, position: log.highWater) { writer in
             writer.object { writer in
                 writer.member("status", string: reasons.isEmpty ? "ready" : "not ready")
