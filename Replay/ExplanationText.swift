@@ -17,12 +17,11 @@ enum ExplanationText {
         if let charge = explanation.charge { lines += self.lines(charge) }
         for movement in explanation.movements { lines += self.lines(movement) }
         if let settlement = explanation.settlement {
-            let authorization = explanation.charge?.call.authorization?.text ?? ""
             lines.append(
                 row(
                     "settles",
-                    "authorization \(authorization): \(settlement.kind.name), \(settlement.held.credits) held, "
-                        + "\(settlement.charged.credits) charged"))
+                    "authorization \(settlement.authorization): \(settlement.kind.name), "
+                        + "\(settlement.held.credits) held"))
         }
         for position in explanation.corrections { lines.append(row("corrected", "by record \(position)")) }
         lines.append(row("check", explanation.fault.map { "DOES NOT ADD UP: \($0)" } ?? "the parts add up"))

@@ -14,6 +14,9 @@ CREATE TABLE movements (
     overage       INTEGER NOT NULL, -- part of the amount that no lot covered
     invoiced      INTEGER NOT NULL, -- part of the overage
     slices        TEXT NOT NULL,    -- "amount lot" a line, in the order in which lots burned
+    authorization TEXT,             -- of a charge: the id that its call named
+    settlement    INTEGER,          -- with it: 0 covered, 1 exceeded, 2 late
+    held          INTEGER,          -- with it: what was held for the call
     PRIMARY KEY (owner_kind, owner, position, seq)
 ) STRICT, WITHOUT ROWID;
 
@@ -33,10 +36,10 @@ CREATE TABLE corrected (
     PRIMARY KEY (call, position)
 ) STRICT, WITHOUT ROWID;
 
--- What became of the hold that a call names.
+-- What became of the hold that a call names which was charged nothing: the others say it with their movement.
 CREATE TABLE settlements (
-    position INTEGER PRIMARY KEY,   -- of the call
-    kind     INTEGER NOT NULL,      -- 0 covered, 1 exceeded, 2 late
-    held     INTEGER NOT NULL,
-    charged  INTEGER NOT NULL
+    position      INTEGER PRIMARY KEY,  -- of the call
+    authorization TEXT NOT NULL,
+    kind          INTEGER NOT NULL,     -- 0 covered, 1 exceeded, 2 late
+    held          INTEGER NOT NULL
 ) STRICT;

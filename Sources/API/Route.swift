@@ -10,7 +10,7 @@ public struct Route: Sendable {
         case getOrgTokens, getTokens, getStatement, getUserStatement, listUnpriced, listAlerts, listFirings
         case listLagoBatches, getLagoBatch, getLagoBatchEvents, postLagoDelivery, closeLagoWindows
         case getCheckpoint, proveInclusion, proveConsistency
-        case projections, healthz, readyz, metrics, openapi
+        case projections, healthz, readyz, metrics, openapi, dashboard
     }
 
     public var method: Method
@@ -69,6 +69,7 @@ public struct Route: Sendable {
         Route(.get, "/readyz", nil, .readyz),
         Route(.get, "/metrics", nil, .metrics),
         Route(.get, "/openapi.json", nil, .openapi),
+        Route(.get, "/", nil, .dashboard),
     ]
 
     enum Match {

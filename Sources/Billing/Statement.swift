@@ -9,13 +9,19 @@ public struct StatementEntry: Hashable, Sendable {
     /// Of a charge or a refund.
     public var model: Name?
     public var movement: Movement
+    /// Of a charge whose call named an authorization.
+    public var settlement: Settlement?
 
-    public init(position: UInt64, sequence: UInt32, time: Timestamp, model: Name?, movement: Movement) {
+    public init(
+        position: UInt64, sequence: UInt32, time: Timestamp, model: Name?, movement: Movement,
+        settlement: Settlement? = nil
+    ) {
         self.position = position
         self.sequence = sequence
         self.time = time
         self.model = model
         self.movement = movement
+        self.settlement = settlement
     }
 }
 

@@ -43,10 +43,9 @@ public enum ExplanationFormat {
         if let settlement = explanation.settlement {
             json.key("settlement")
             json.object { json in
-                json.member("authorization", string: explanation.charge?.call.authorization?.text)
+                json.member("authorization", string: settlement.authorization.text)
                 json.member("kind", string: settlement.kind.name)
                 json.member("held_credits", string: settlement.held.credits)
-                json.member("charged_credits", string: settlement.charged.credits)
             }
         }
         json.key("corrections")
@@ -171,10 +170,6 @@ extension Movement {
         guard let org, case .org = owner else { return true }
         return owner == .org(org)
     }
-}
-
-extension Settlement.Kind {
-    public var name: String { String(describing: self) }
 }
 
 extension RatingTrace.Step {

@@ -37,7 +37,8 @@ public struct StatementCSV: StatementFormat {
     public init() {}
 
     public static let columns =
-        "position,time,what,amount_credits,balance_credits,user,model,overage_credits,invoiced_credits"
+        "position,time,what,amount_credits,balance_credits,user,model,overage_credits,invoiced_credits,"
+        + "authorization,settlement,held_credits"
 
     public func begin(_ head: StatementHead, into bytes: inout [UInt8]) {
         bytes += StatementCSV.columns.utf8
@@ -50,7 +51,8 @@ public struct StatementCSV: StatementFormat {
         let cells = [
             String(entry.position), entry.time.rfc3339, movement.kind.name, movement.amount.credits, balance.credits,
             StatementCSV.cell(movement.user), StatementCSV.cell(entry.model), movement.overage.credits,
-            movement.invoiced.credits,
+            movement.invoiced.credits, StatementCSV.cell(entry.settlement?.authorization),
+            entry.settlement?.kind.name ?? "", entry.settlement?.held.credits ?? "",
         ]
         bytes += cells.joined(separator: ",").utf8
         bytes += "\r\n".utf8
@@ -61,7 +63,7 @@ public struct StatementCSV: StatementFormat {
     }
 
     private func balance(_ what: String, _ balance: Money, at time: Timestamp?, into bytes: inout [UInt8]) {
-        bytes += ",\(time?.rfc3339 ?? ""),\(what),,\(balance.credits),,,,\r\n".utf8
+        bytes += ",\(time?.rfc3339 ?? ""),\(what),,\(balance.credits),,,,,,,\r\n".utf8
     }
 
     /// Quoted always: a name may hold anything but control characters. A leading sign or "=" gets an apostrophe, so
@@ -144,6 +146,11 @@ public struct StatementJSON: StatementFormat {
             json.member("model", string: entry.model?.text)
             if movement.overage != .zero { json.member("overage_credits", string: movement.overage.credits) }
             if movement.invoiced != .zero { json.member("invoiced_credits", string: movement.invoiced.credits) }
+            if let settlement = entry.settlement {
+                json.member("authorization", string: settlement.authorization.text)
+                json.member("settlement", string: settlement.kind.name)
+                json.member("held_credits", string: settlement.held.credits)
+            }
             json.key("slices")
             json.slices(movement.slices)
         }

@@ -6,7 +6,7 @@ internal import Schemas
 /// Balances, lots and allocations as they stand, and every movement that led there.
 public struct Credits: Projection {
     public static let name = "credits"
-    public static let schemaVersion = 3
+    public static let schemaVersion = 4
     public static var schema: [UInt8] { Schema.book + Schema.credits }
     public static let tables = book.all + [movements, spending, corrected, settlements]
 
@@ -16,7 +16,8 @@ public struct Credits: Projection {
         keys: [.integer("owner_kind"), .name("owner"), .integer("position"), .integer("seq")],
         values: [
             .integer("at"), .integer("kind"), .integer("amount"), .integer("balance_after"), .name("user"),
-            .name("model"), .integer("overage"), .integer("invoiced"), .text("slices"),
+            .name("model"), .integer("overage"), .integer("invoiced"), .text("slices"), .text("authorization"),
+            .integer("settlement"), .integer("held"),
         ])
     static let spending = Table(
         "spending", tag: 7, kind: .sums, keys: [.name("org"), .name("user")],
@@ -25,7 +26,7 @@ public struct Credits: Projection {
         "corrected", tag: 8, kind: .appended, keys: [.integer("call"), .integer("position")])
     static let settlements = Table(
         "settlements", tag: 9, kind: .appended, keys: [.integer("position")],
-        values: [.integer("kind"), .integer("held"), .integer("charged")])
+        values: [.text("authorization"), .integer("kind"), .integer("held")])
 
     /// A movement with names as numbers: a million of them may be gathered before a flush.
     private struct Pending {
@@ -42,6 +43,7 @@ public struct Credits: Projection {
         var overage: Money
         var invoiced: Money
         var slices: [Slice]
+        var settlement: Settlement?
 
         func fill(_ cells: inout RowCells, names: borrowing NamePool) {
             cells.integer(isUser ? 1 : 0)
@@ -57,6 +59,13 @@ public struct Credits: Projection {
             cells.integer(overage.nanos)
             cells.integer(invoiced.nanos)
             SliceText.write(slices, to: &cells)
+            guard let settlement else {
+                for _ in 0..<3 { cells.null() }
+                return
+            }
+            cells.text(settlement.authorization.text)
+            cells.integer(Int64(settlement.kind.rawValue))
+            cells.integer(settlement.held.nanos)
         }
     }
     private struct Spender: Hashable {
@@ -83,7 +92,9 @@ public struct Credits: Projection {
 
     public mutating func apply(_ record: Record, log: any RecordSource) throws {
         let outcome = try rows.apply(record)
-        if let settlement = outcome.settlement { settled.append((record.position, settlement)) }
+        if let settlement = outcome.settlement, outcome.movements.isEmpty {
+            settled.append((record.position, settlement))
+        }
         if let standing = record.event.fact.unwinds { corrected.append((standing.original, record.position)) }
         if outcome.movements.isEmpty { return }
         let call = callNames(record)
@@ -102,7 +113,7 @@ public struct Credits: Projection {
                     owner: owner, user: user, model: model, isUser: isUser, kind: movement.kind, seq: seq,
                     position: record.position, at: record.occurredAt, amount: movement.amount,
                     balanceAfter: movement.balanceAfter, overage: movement.overage, invoiced: movement.invoiced,
-                    slices: movement.slices))
+                    slices: movement.slices, settlement: movement.kind == .charge ? outcome.settlement : nil))
             seq += 1
             guard !isUser, user != 0, movement.kind == .charge || movement.kind == .refund else { continue }
             // Sums of parts of the account's own sums, which admission keeps within 64 bits.
@@ -164,9 +175,9 @@ public struct Credits: Projection {
         try sink.append(settled.count, to: Credits.settlements) { [settled] index, cells in
             let (position, settlement) = settled[index]
             cells.integer(Int64(position))
+            cells.text(settlement.authorization.text)
             cells.integer(Int64(settlement.kind.rawValue))
             cells.integer(settlement.held.nanos)
-            cells.integer(settlement.charged.nanos)
         }
         settled.removeAll(keepingCapacity: true)
         self.names.trim()

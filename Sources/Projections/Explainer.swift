@@ -149,13 +149,17 @@ public struct ExplanationQuery: Query {
             ) { entries.append(StatementEntry($0)) }
         }
         rows.movements = entries.sorted { $0.sequence < $1.sequence }.map(\.movement)
-        rows.settlement = try database.first(
-            "SELECT kind, held, charged FROM settlements WHERE position = ?", .integer(Int64(position))
-        ) { row in
-            guard let kind = Settlement.Kind(rawValue: UInt8(row.integer(at: 0))) else {
-                preconditionFailure("settlement of kind \(row.integer(at: 0))")
+        rows.settlement = entries.compactMap(\.settlement).first
+        if entries.isEmpty {
+            rows.settlement = try database.first(
+                "SELECT authorization, kind, held FROM settlements WHERE position = ?", .integer(Int64(position))
+            ) { row in
+                guard let kind = Settlement.Kind(rawValue: UInt8(row.integer(at: 1))) else {
+                    preconditionFailure("settlement of kind \(row.integer(at: 1))")
+                }
+                return Settlement(
+                    authorization: BookRows.name(row, 0), kind: kind, held: BookRows.money(row, 2))
             }
-            return Settlement(kind: kind, held: BookRows.money(row, 1), charged: BookRows.money(row, 2))
         }
         try database.rows(
             "SELECT position FROM corrected WHERE call = ? ORDER BY position", .integer(Int64(position))

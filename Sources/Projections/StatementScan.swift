@@ -158,7 +158,8 @@ public struct StatementFold {
             entries.append(
                 StatementEntry(
                     position: record.position, sequence: UInt32(sequence), time: record.occurredAt,
-                    model: try model(of: movement, record), movement: movement))
+                    model: try model(of: movement, record), movement: movement,
+                    settlement: movement.kind == .charge ? step.outcome.settlement : nil))
         }
         return entries
     }

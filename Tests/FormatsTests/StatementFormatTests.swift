@@ -72,10 +72,10 @@ import Testing
         let (head, entries) = sample(.org("acme"))
         let lines = write(StatementCSV(), head, entries).split(separator: "\r\n")
         #expect(lines.count == 6)
-        #expect(lines[1] == ",2025-11-01T00:00:00Z,opening,,1234567,,,,")
+        #expect(lines[1] == ",2025-11-01T00:00:00Z,opening,,1234567,,,,,,,")
         #expect(lines[2].hasPrefix("7,2025-11-02T01:01:01Z,charge,-0.009,1234566.991,\"<script>alert(\"\"1\"\")"))
-        #expect(lines[3].hasSuffix("\",2.5,2.5"))
-        #expect(lines[5] == ",2025-12-01T00:00:00Z,closing,,1235566.991,,,,")
+        #expect(lines[3].hasSuffix("\",2.5,2.5,,,"))
+        #expect(lines[5] == ",2025-12-01T00:00:00Z,closing,,1235566.991,,,,,,,")
     }
 
     @Test func `the JSON is one object, read back to the digit`() throws {

@@ -111,6 +111,7 @@ ROUTES = {
     "GET /readyz": Row(OPEN),
     "GET /metrics": Row(OPEN),
     "GET /openapi.json": Row(OPEN),
+    "GET /": Row(OPEN),
 }
 
 
