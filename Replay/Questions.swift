@@ -4,12 +4,6 @@ import Projections
 
 /// Words that several verbs understand: whose, and up to where.
 extension Arguments {
-    func name(_ option: String) throws -> Name? {
-        guard let text = self[option] else { return nil }
-        guard let name = Name(text) else { throw Refusal(text: "--\(option): not a name of 1 to 256 bytes") }
-        return name
-    }
-
     /// `--org X` or `--user X`; nil when neither is given.
     func owner() throws -> Owner? {
         switch (try name("org"), try name("user")) {
@@ -23,14 +17,6 @@ extension Arguments {
     func neededOwner() throws -> Owner {
         guard let owner = try owner() else { throw Refusal(text: "whose? --org ORG or --user USER") }
         return owner
-    }
-
-    func time(_ option: String) throws -> Timestamp? {
-        guard let text = self[option] else { return nil }
-        guard let time = Timestamp(rfc3339: text) else {
-            throw Refusal(text: "--\(option): an RFC 3339 time, such as 2025-11-03T00:00:00Z")
-        }
-        return time
     }
 
     /// A day, or the day of a time; as the end of a span a time within a day takes that day in.
