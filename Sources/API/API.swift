@@ -120,7 +120,7 @@ public final class API: Sendable {
     /// them pass: what they are for does not hang on any.
     private func parameterRefusal(_ head: RequestHead, _ route: Route) -> Problem? {
         switch route.name {
-        case .postEvents, .postAuthorization, .deleteAuthorization, .closeLagoWindows:
+        case .postEvents, .postAuthorization, .closeLagoWindows:
             guard let name = head.query.first?.name else { return nil }
             return Problem(400, "unknown_parameter", "there is no parameter \(name) here", field: name)
         default:
