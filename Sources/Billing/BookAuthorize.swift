@@ -9,15 +9,9 @@ extension Book {
         guard let payerOwner = request.org.map(Owner.org) ?? request.user.map(Owner.user) else {
             throw Rejection(code: "owner_missing", field: "org", detail: "an authorization has an org or a user")
         }
-        let call = request.call
-        let assigned = catalog.governing(call, at: time)
+        let assigned = catalog.governing(request.call, at: time)
         let plan = assigned.flatMap { catalog.definition($0.assignment.plan, at: time) }
-        let requested: Money
-        if let credits = request.credits {
-            requested = request.keySource == .byok ? .zero : credits
-        } else {
-            requested = try catalog.rate(call, at: time).charge
-        }
+        let requested = try self.requested(request, at: time)
         let funding = assigned?.assignment.funding ?? .org
         let calls = callsStanding(org: request.org, user: request.user, keySource: request.keySource, at: time)
         let room = ledger.room(org: request.org, user: request.user, funding: funding, at: time)
@@ -26,6 +20,7 @@ extension Book {
             requested, room: room, policy: policy ?? .block, limit: plan?.plan.overageLimit)
         var decision = AuthorizationDecision(refusal: nil, requested: requested, available: available, calls: calls)
         if let full = calls.first(where: { !$0.status.allowsOneMore }) {
+            decision.retryAt = Book.retryAt(calls)
             decision.refusal = Refusal(
                 rule: .calls, owner: full.owner, requested: requested, available: available,
                 calls: Refusal.Calls(
@@ -33,9 +28,31 @@ extension Book {
                     running: full.running, resetsAt: full.status.resetsAt))
         } else if let rule = credits {
             let payer = Ledger.payer(org: request.org, user: request.user, funding: funding) ?? payerOwner
+            if rule == .allocation, let reset = room.allocationReset,
+                Int128(requested.nanos) - room.wallet <= Int128(reset.credits.nanos)
+            {
+                decision.retryAt = reset.at
+            }
             decision.refusal = Refusal(rule: rule, owner: payer, requested: requested, available: available)
         }
         return decision
+    }
+
+    /// What a question at `time` comes to: the credits it names, else what the call would be charged. Throws
+    /// `amount_out_of_range` when that fits in no amount.
+    public func requested(_ request: AuthorizationRequest, at time: Timestamp) throws(Rejection) -> Money {
+        if let credits = request.credits { return request.keySource == .byok ? .zero : credits }
+        return try catalog.rate(request.call, at: time).charge
+    }
+
+    /// When every limit that refuses starts afresh; nil when one never does.
+    private static func retryAt(_ calls: [CallsStanding]) -> Timestamp? {
+        var latest: Timestamp?
+        for full in calls where !full.status.allowsOneMore {
+            guard let resetsAt = full.status.resetsAt else { return nil }
+            latest = max(latest ?? resetsAt, resetsAt)
+        }
+        return latest
     }
 
     /// The rule that would refuse a call that costs `charge`, were it asked for now; nil when none would. Of a call
@@ -164,8 +181,9 @@ extension Book {
     /// Ends the hold that a call names, before the call is charged. Nil when it names none.
     mutating func settle(_ call: Call, charge: Money) -> Settlement? {
         guard let id = call.authorization, let key = HoldKey(org: call.org, user: call.user, id: id) else { return nil }
-        guard let hold = end(key) else { return Settlement(kind: .late, held: .zero, charged: charge) }
-        return Settlement(kind: charge > hold.amount ? .exceeded : .covered, held: hold.amount, charged: charge)
+        guard let hold = end(key) else { return Settlement(authorization: id, kind: .late, held: .zero) }
+        return Settlement(
+            authorization: id, kind: charge > hold.amount ? .exceeded : .covered, held: hold.amount)
     }
 
     @discardableResult
