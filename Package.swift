@@ -47,8 +47,8 @@ let package = Package(
         program(
             "tallystick-replay",
             uses: [
-                "Projections", "Audit", "EventLog", "Records", "Formats", "Billing", "JSON", "Hashing", "Platform",
-                "Engine",
+                "Snapshots", "Projections", "Audit", "EventLog", "Records", "Formats", "Schemas", "Billing", "JSON",
+                "Hashing", "Platform", "Engine",
             ],
             path: "Replay"),
         // The one that uses FoundationNetworking: https to the outside, which the daemon has no need of.
@@ -68,6 +68,9 @@ let package = Package(
                 "HTTP", "JSON", "Billing", "Formats", "Records", "Engine", "Audit", "EventLog", "Projections",
                 "Schemas", "Hashing", "Platform",
             ]),
+        module(
+            "Snapshots",
+            uses: ["Billing", "Records", "EventLog", "Projections", "JSON", "Hashing", "Platform"]),
         module(
             "Projections",
             uses: ["Billing", "Records", "EventLog", "SQLite", "Schemas", "Hashing", "Platform"]),
@@ -114,6 +117,11 @@ let package = Package(
         tests(
             "Projections",
             uses: ["Projections", "EventLog", "SQLite", "Records", "Billing", "Hashing", "Platform", "TestEvents"]),
+        tests(
+            "Snapshots",
+            uses: [
+                "Snapshots", "Projections", "EventLog", "Records", "Billing", "Hashing", "Platform", "TestEvents",
+            ]),
         tests("Engine", uses: ["Engine", "EventLog", "Records", "Billing", "Platform"]),
         tests("Server", uses: ["Server", "HTTP", "Platform"]),
         tests("API", uses: ["API", "HTTP", "JSON", "Billing", "Hashing", "Schemas", "Platform"]),

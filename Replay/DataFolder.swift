@@ -3,7 +3,7 @@ import Platform
 import Projections
 
 /// A data folder opened for reading, beside a running daemon or alone.
-struct DataFolder {
+struct DataFolder: Sendable {
     let path: String
     let log: EventLog
 

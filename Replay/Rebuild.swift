@@ -16,8 +16,9 @@ func rebuild(_ arguments: Arguments) throws -> Int32 {
     if Folder.isFolder(folder.readModels) { try Folder.remove(folder.readModels) }
     try Folder.make(folder.readModels)
     let highWater = folder.log.highWater
-    let models = ReadModels(folder: folder.readModels, source: folder.source)
-    let statuses = try finish(models, highWater: highWater)
+    let statuses = try blocking {
+        try await ReadModels.catchUp(folder: folder.readModels, source: folder.source)
+    }
     let milliseconds = max(1, (SteadyClock.nanoseconds() - started) / 1_000_000)
     var code = ExitCode.holds
     if arguments.json {
@@ -48,24 +49,4 @@ func rebuild(_ arguments: Arguments) throws -> Int32 {
     }
     if !arguments.json { print("rebuilt from \(highWater) records in \(milliseconds) ms") }
     return code
-}
-
-/// Runs the projectors until each has seen everything or has stopped.
-private func finish(_ models: ReadModels, highWater: UInt64) throws -> [ProjectorStatus] {
-    let done = Condition<Result<[ProjectorStatus], any Error>?>(nil)
-    Task {
-        do {
-            try await models.start()
-            for status in models.statuses {
-                await models.wait(status.name, until: highWater, timeoutMilliseconds: 24 * 3600 * 1000)
-            }
-            let statuses = models.statuses
-            await models.stop()
-            done.signal { $0 = .success(statuses) }
-        } catch {
-            done.signal { $0 = .failure(error) }
-        }
-    }
-    guard let result = done.wait(until: { $0 }) else { preconditionFailure("woken without a result") }
-    return try result.get()
 }

@@ -1,6 +1,7 @@
 import EventLog
 import Glibc
 import Platform
+import Snapshots
 
 let usage = """
     tallystick-replay: proves that every number follows from the log
@@ -15,8 +16,27 @@ let usage = """
           --position N [--size S]             that record N is in the log (RFC 6962 inclusion proof)
           --first A [--second B]              that the log of B records begins with that of A (consistency proof)
           --checkpoint FILE                   that the log still begins with what a saved checkpoint covers
+      tallystick-replay what-if --data DIR --prices FILE [--plans FILE] [--from TIME] [--to TIME] [--org ORG]
+                                              what calls would have cost with other prices or plans
+          --apply [--yes]                     writes it as one set: the daemon stopped, or through it with
+                                              --url URL --key KEY, or for curl with --events FILE
+          --revert SET [--yes]                takes a set back, by the same ways
+      tallystick-replay reconcile --data DIR --against FILE [--format litellm|csv] [--from TIME] [--to TIME]
+                                              the log against a gateway's spend log or a provider's export
+          --org ORG, --source PREFIX          only these calls
+          --by id|facts, --tolerance-ms N     how a call is found
+          --columns id=NAME,cost_usd=NAME     which columns of a CSV say what
+          --tolerance-usd X, --limit N        what agrees; how many differences are listed
+      tallystick-replay snapshot --data DIR --to PATH    log and read models at one position; PATH a folder or a .tar
+          --incremental PREVIOUS              only what came after an earlier snapshot
+      tallystick-replay verify  SNAPSHOT...   every byte of a snapshot and those before it; refolds, compares
+      tallystick-replay restore SNAPSHOT... --data DIR   a new data folder; the last one and what it goes on from
+      tallystick-replay pack    --data DIR --org ORG --period 2025-11 --to PATH
+                                              what an auditor needs to recompute it all, with verify.py
+          --checkpoint FILE                   and the proof that it is the log of a checkpoint that he has
 
-    --json prints the result as one JSON object. All but import and rebuild work beside a running daemon.
+    --json prints the result as one JSON object. All but import, rebuild and restore work beside a running daemon.
+    Nothing is ever overwritten.
     Exit codes: 0 it holds, 1 it does not (and says where), 2 it could not run.
     """
 
@@ -46,7 +66,12 @@ do {
     }
     let rest = Array(arguments.dropFirst())
     switch verb {
-    case "verify": exit(try verify(Arguments(rest, options: ["checkpoint"])))
+    case "verify":
+        let words = try Arguments(rest, options: ["checkpoint"])
+        if words.data == nil, let last = words.folders.last, isSnapshot(last) {
+            exit(try verify(snapshots: words.folders, words))
+        }
+        exit(try verify(words))
     case "rebuild": exit(try rebuild(Arguments(rest)))
     case "export": exit(try export(Arguments(rest)))
     case "import": exit(try importRecords(Arguments(rest)))
@@ -55,6 +80,11 @@ do {
         exit(
             try prove(
                 Arguments(rest, options: ["position", "size", "first", "second", "checkpoint", "log-origin"])))
+    case "what-if": exit(try whatIf(rest))
+    case "reconcile": exit(try reconcile(rest))
+    case "snapshot": exit(try snapshot(Arguments(rest, options: ["to", "incremental", "log-origin"])))
+    case "restore": exit(try restore(Arguments(rest)))
+    case "pack": exit(try pack(Arguments(rest, options: ["to", "org", "period", "checkpoint", "log-origin"])))
     case "help", "--help", "-h":
         print(usage)
     default:
@@ -67,8 +97,8 @@ do {
     Console.error("tallystick-replay: \(error)\n")
     // A log that is damaged at its end is refused when it is opened: it does not hold, it is not that nobody could
     // look.
-    switch error as? LogError {
-    case .corrupt, .tooShort: exit(ExitCode.differs)
+    switch error {
+    case LogError.corrupt, LogError.tooShort, SnapshotError.differs: exit(ExitCode.differs)
     default: exit(ExitCode.couldNotRun)
     }
 }

@@ -118,7 +118,7 @@ public final class API: Sendable {
     /// them pass: what they are for does not hang on any.
     private func parameterRefusal(_ head: RequestHead, _ route: Route) -> Problem? {
         switch route.name {
-        case .postEvents, .postAuthorization, .deleteAuthorization, .closeLagoWindows:
+        case .postEvents, .postAuthorization, .closeLagoWindows:
             guard let name = head.query.first?.name else { return nil }
             return Problem(400, "unknown_parameter", "there is no parameter \(name) here", field: name)
         default:
@@ -233,6 +233,7 @@ public final class API: Sendable {
         switch route.name {
         case .healthz: answer(Answers.json { $0.object { $0.member("status", string: "alive") } })
         case .openapi: answer(openapi())
+        case .dashboard: answer(Dashboard.response)
         case .readyz: Task { answer(await readyz()) }
         case .metrics: Task { answer(await metrics()) }
         default: preconditionFailure("\(route.path) needs a scope")

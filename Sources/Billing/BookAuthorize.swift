@@ -13,7 +13,7 @@ extension Book {
         let plan = assigned.flatMap { catalog.definition($0.assignment.plan, at: time) }
         let requested = try self.requested(request, at: time)
         let funding = assigned?.assignment.funding ?? .org
-        let calls = callsStanding(request, at: time)
+        let calls = callsStanding(org: request.org, user: request.user, keySource: request.keySource, at: time)
         let room = ledger.room(org: request.org, user: request.user, funding: funding, at: time)
         let policy = plan.flatMap { plan in assigned.map { plan.plan.overage(under: $0.assignment) } }
         let (available, credits) = Book.judge(
@@ -55,6 +55,21 @@ extension Book {
         return latest
     }
 
+    /// The rule that would refuse a call that costs `charge`, were it asked for now; nil when none would. Of a call
+    /// that came already: the hold that it settles must have ended.
+    func refusal(
+        of call: Call, charge: Money, by terms: Terms, at time: Timestamp
+    ) -> Refusal.Rule? {
+        let calls = callsStanding(org: call.org, user: call.user, keySource: call.keySource, at: time)
+        if calls.contains(where: { !$0.status.allowsOneMore }) { return .calls }
+        if charge == .zero { return nil }
+        let room = ledger.room(
+            org: call.org, user: call.user, funding: terms.assigned?.assignment.funding ?? .org, at: time)
+        return Book.judge(
+            charge, room: room, policy: terms.overage ?? .block, limit: terms.definition?.plan.overageLimit
+        ).refusal
+    }
+
     /// What could be held at most, and the rule that refuses `requested`.
     private static func judge(
         _ requested: Money, room: Ledger.Room, policy: Plan.OveragePolicy, limit: Money?
@@ -84,14 +99,16 @@ extension Book {
     }
 
     /// Every limit of the org's plan and of the user's: each must have room.
-    private func callsStanding(_ request: AuthorizationRequest, at time: Timestamp) -> [CallsStanding] {
+    private func callsStanding(
+        org: Name?, user: Name?, keySource: Call.KeySource, at time: Timestamp
+    ) -> [CallsStanding] {
         guard let counts else { preconditionFailure("a book that does not count calls cannot authorize") }
         var standings: [CallsStanding] = []
-        for owner in [request.org.map(Owner.org), request.user.map(Owner.user)] {
+        for owner in [org.map(Owner.org), user.map(Owner.user)] {
             guard let owner, let assigned = catalog.assigned(owner, at: time),
                 let plan = catalog.definition(assigned.assignment.plan, at: time)?.plan
             else { continue }
-            if request.keySource == .byok && !plan.byokCountsCalls { continue }
+            if keySource == .byok && !plan.byokCountsCalls { continue }
             for limit in plan.calls {
                 let anchorDay = assigned.assignment.anchorDay
                 let window = Quota.window(limit.per, containing: time.day, anchorDay: anchorDay)
@@ -169,7 +186,8 @@ extension Book {
             authorization: id, kind: charge > hold.amount ? .exceeded : .covered, held: hold.amount)
     }
 
-    private mutating func end(_ key: HoldKey) -> Hold? {
+    @discardableResult
+    mutating func end(_ key: HoldKey) -> Hold? {
         guard let hold = ledger.release(key) else { return nil }
         counts?.run(-1, hold.keySource, org: hold.org, user: hold.user)
         return hold

@@ -71,6 +71,9 @@ public struct Ledger: Sendable {
     /// Traps on a number that is none.
     public func lot(number: Int) -> Lot { lots[number].lot }
 
+    /// Everybody who has an account.
+    public var owners: Set<Owner> { Set(accountIndex.keys) }
+
     public func account(_ owner: Owner) -> Account? { accountIndex[owner].map { accounts[$0].sums } }
 
     /// Lots of which something is left and whose end is at or before `time`, in order of (end, id): what the daemon

@@ -74,6 +74,24 @@ public struct Frame {
         recordedAt = Int64(littleEndian: bytes.loadUnaligned(fromByteOffset: 24, as: Int64.self))
     }
 
+    /// A frame that stands outside of a log: in a copy of it. Header and size are checked here, hashes by `verify`.
+    public init(copy bytes: UnsafeRawBufferPointer) throws(LogError) {
+        let first = bytes.count < 24 ? 0 : UInt64(
+            littleEndian: bytes.loadUnaligned(fromByteOffset: 16, as: UInt64.self))
+        try self.init(bytes, key: first)
+    }
+
+    /// How many bytes the frame has that begins with these `headerSize` bytes; nil when the header is none.
+    public static func size(header: UnsafeRawBufferPointer) -> Int? {
+        precondition(header.count == headerSize, "a frame header of \(header.count) bytes")
+        let count = Int(UInt32(littleEndian: header.loadUnaligned(fromByteOffset: 8, as: UInt32.self)))
+        let payload = Int(UInt32(littleEndian: header.loadUnaligned(fromByteOffset: 12, as: UInt32.self)))
+        guard UInt32(littleEndian: header.loadUnaligned(as: UInt32.self)) == magic,
+            (1...recordsMax).contains(count), (1...bytesMax).contains(payload)
+        else { return nil }
+        return size(count: count, payload: payload)
+    }
+
     static func size(count: Int, payload: Int) -> Int { headerSize + entrySize * count + payload }
 
     private func address(_ offset: Int) -> UnsafeRawPointer {
@@ -125,7 +143,7 @@ public struct Frame {
 
     /// Recomputes every hash of the frame and hands over each record with its own. The first fault is thrown, after the
     /// records before it were handed over.
-    func verify(_ body: (UInt64, UnsafeRawBufferPointer, Digest) throws -> Void) throws {
+    public func verify(_ body: (UInt64, UnsafeRawBufferPointer, Digest) throws -> Void) throws {
         var hasher = SHA256()
         hasher.update(UnsafeRawBufferPointer(rebasing: bytes[..<Frame.hashedHeaderSize]))
         for index in 0..<count {

@@ -21,24 +21,29 @@ struct LogMeta {
             try Folder.remove(nursery)
             try Folder.make(nursery)
         }
-        try createContent(in: nursery)
+        try LogMeta(createdAt: WallClock.microseconds(), id: randomBytes(idSize)).createContent(in: nursery)
         try filing { () throws(FileError) in
             try File.rename(nursery + "/data.mdb", to: folder + "/data.mdb")
             try Folder.remove(nursery)
         }
     }
 
-    private static func createContent(in folder: String) throws(LogError) {
+    private func createContent(in folder: String) throws(LogError) {
         let environment = try Environment(
-            folder: folder, databasesMax: 4, mapBytes: nurseryMapBytes, readOnly: false)
+            folder: folder, databasesMax: 4, mapBytes: LogMeta.nurseryMapBytes, readOnly: false)
         let transaction = try WriteTransaction(environment)
-        guard let meta = try Database(metaName, flags: MDB_CREATE, in: transaction.handle),
-            try Database(framesName, flags: MDB_CREATE | MDB_INTEGERKEY, in: transaction.handle) != nil
-        else { preconditionFailure("MDB_CREATE gave no database") }
-        try putValue(transaction.handle, meta, "format", integer(EventLog.format))
-        try putValue(transaction.handle, meta, "created", integer(UInt64(bitPattern: WallClock.microseconds())))
-        try putValue(transaction.handle, meta, "id", randomBytes(idSize))
+        try create(in: transaction.handle)
         try transaction.commit()
+    }
+
+    /// Makes the two databases of a log in an environment that has none.
+    func create(in transaction: OpaquePointer) throws(LogError) {
+        guard let meta = try Database(LogMeta.metaName, flags: MDB_CREATE, in: transaction),
+            try Database(LogMeta.framesName, flags: MDB_CREATE | MDB_INTEGERKEY, in: transaction) != nil
+        else { preconditionFailure("MDB_CREATE gave no database") }
+        try putValue(transaction, meta, "format", LogMeta.integer(EventLog.format))
+        try putValue(transaction, meta, "created", LogMeta.integer(UInt64(bitPattern: createdAt)))
+        try putValue(transaction, meta, "id", id)
     }
 
     /// Reads and checks, before anything else of the log is looked at.

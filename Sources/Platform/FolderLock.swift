@@ -9,9 +9,17 @@ public final class FolderLock: @unchecked Sendable {
     private let file: Descriptor
 
     /// Nil when somebody holds the lock: another process, or this one through another `FolderLock`.
-    public init?(folder: String, name: String = FolderLock.fileName) throws(FileError) {
-        let path = folder + "/" + name
-        file = try Descriptor(path: path, flags: O_RDWR | O_CREAT | O_NOFOLLOW)
+    public convenience init?(folder: String, name: String = FolderLock.fileName) throws(FileError) {
+        try self.init(folder + "/" + name, flags: O_RDWR | O_CREAT | O_NOFOLLOW)
+    }
+
+    /// The same on the folder itself, for one that nothing may be added to. Nil when somebody holds it.
+    public convenience init?(on folder: String) throws(FileError) {
+        try self.init(folder, flags: O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+    }
+
+    private init?(_ path: String, flags: Int32) throws(FileError) {
+        file = try Descriptor(path: path, flags: flags)
         let number = file.number
         switch retrying({ Int(flock(number, LOCK_EX | LOCK_NB)) }) {
         case .success: break

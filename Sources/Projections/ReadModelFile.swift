@@ -158,4 +158,27 @@ extension Projection {
             position: snapshot.position, recordedAt: snapshot.recordedAt, digest: snapshot.digest,
             digestOfRows: try snapshot.digestOfRows())
     }
+
+    /// Copies the read model of `folder`, as it is at one moment, to `target`, beside a running daemon or not. False
+    /// when there is none of this schema version: it is folded from the log then.
+    /// - Throws: `SQLiteError`.
+    public static func copy(from folder: String, to target: String) throws -> Bool {
+        let path = ReadModelFile.path(folder: folder, name: name)
+        guard access(path, F_OK) == 0 else { return false }
+        let database = try Database(path: path, mode: .readOnly)
+        return try database.read {
+            guard try database.integer("PRAGMA application_id") == ReadModelFile.applicationID,
+                try database.integer("PRAGMA user_version") == ReadModelFile.version(of: Self.self)
+            else { return false }
+            try database.copy(to: ReadModelFile.path(folder: target, name: name))
+            return true
+        }
+    }
+
+    /// Makes the file one that can be read without anything being written beside it: no WAL. Nobody has it open.
+    /// - Throws: `SQLiteError`.
+    public static func settle(in folder: String) throws {
+        let database = try Database(path: ReadModelFile.path(folder: folder, name: name), mode: .readWrite)
+        _ = try database.first("PRAGMA journal_mode = DELETE") { _ in true }
+    }
 }

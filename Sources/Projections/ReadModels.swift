@@ -113,4 +113,22 @@ public final class ReadModels: Sendable {
         defer { pending.withLock { $0.count -= 1 } }
         return try await runners[number].run(query, board: projector.board).get()
     }
+
+    /// Folds the log into the read models of `folder` until each has seen all that `source` has or has stopped, closes
+    /// them, and says how far they are.
+    public static func catchUp(
+        folder: String, source: any RecordSource
+    ) async throws(ProjectionError) -> [ProjectorStatus] {
+        let models = ReadModels(folder: folder, source: source)
+        try await models.start()
+        for projector in models.projectors {
+            await models.wait(
+                projector.name, until: source.highWater, timeoutMilliseconds: catchUpMillisecondsMax)
+        }
+        let statuses = models.statuses
+        await models.stop()
+        return statuses
+    }
+
+    private static let catchUpMillisecondsMax = 24 * 3600 * 1000
 }

@@ -179,4 +179,27 @@ public final class Database {
             throw error
         }
     }
+
+    /// Copies the whole file, as this connection sees it, into a new file at `path`. Inside `read` it is that
+    /// transaction's state, whatever others write meanwhile; they can go on, but their WAL is not cut back before the
+    /// end. Not synced: the caller does that (sqlite3_backup_init).
+    public func copy(to path: String) throws(SQLiteError) {
+        var target: OpaquePointer?
+        let flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX
+        let opened = sqlite3_open_v2(path, &target, flags, nil)
+        defer { sqlite3_close_v2(target) }
+        func fault(_ code: Int32) -> SQLiteError {
+            let message = target.map { String(cString: sqlite3_errmsg($0)) } ?? String(cString: sqlite3_errstr(code))
+            return SQLiteError(code: code, message: message, sql: "copy to \(path)")
+        }
+        guard opened == SQLITE_OK else { throw fault(opened) }
+        guard sqlite3_exec(target, "PRAGMA synchronous = OFF", nil, nil, nil) == SQLITE_OK,
+            let backup = sqlite3_backup_init(target, "main", handle, "main")
+        else { throw fault(sqlite3_extended_errcode(target)) }
+        let stepped = sqlite3_backup_step(backup, -1)
+        let finished = sqlite3_backup_finish(backup)
+        guard stepped == SQLITE_DONE && finished == SQLITE_OK else {
+            throw fault(finished == SQLITE_OK ? stepped : finished)
+        }
+    }
 }

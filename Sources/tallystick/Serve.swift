@@ -181,27 +181,3 @@ private struct Handler: RequestHandler {
         api.handle(request) { responder.send($0) }
     }
 }
-
-/// Runs an asynchronous function from the main thread, which is no part of any executor, and waits for it.
-private func blocking<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) throws -> Result {
-    let done = Condition<Swift.Result<Result, any Error>?>(nil)
-    Task {
-        do {
-            let result = try await body()
-            done.signal { $0 = .success(result) }
-        } catch {
-            done.signal { $0 = .failure(error) }
-        }
-    }
-    guard let result = done.wait(until: { $0 }) else { preconditionFailure("woken without a result") }
-    return try result.get()
-}
-
-private func blocking(_ body: @escaping @Sendable () async -> Void) {
-    let done = Condition(false)
-    Task {
-        await body()
-        done.signal { $0 = true }
-    }
-    _ = done.wait { $0 ? true : nil }
-}

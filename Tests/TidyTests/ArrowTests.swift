@@ -11,6 +11,7 @@ private let arrows: [String: Set<String>] = [
         "HTTP", "JSON", "Billing", "Formats", "Records", "Engine", "Projections", "Audit", "EventLog", "Schemas",
         "Hashing", "Platform",
     ],
+    "Snapshots": ["Billing", "Records", "EventLog", "Projections", "JSON", "Hashing", "Platform"],
     "Projections": ["Billing", "Records", "EventLog", "SQLite", "Schemas", "Hashing", "Platform"],
     "Engine": ["Billing", "Records", "EventLog", "Hashing", "Platform"],
     "Audit": ["EventLog", "Hashing", "Platform"],

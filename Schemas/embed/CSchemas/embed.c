@@ -43,3 +43,18 @@ static const unsigned char openapi[] = {
 #embed "../../openapi.json"
 };
 tally_schema tally_schema_openapi(void) { return (tally_schema){openapi, sizeof openapi}; }
+
+static const unsigned char dashboard[] = {
+#embed "../../dashboard.html"
+};
+tally_schema tally_schema_dashboard(void) { return (tally_schema){dashboard, sizeof dashboard}; }
+
+// verify.py of an audit pack: one program out of its parts.
+static const unsigned char verifier[] = {
+#embed "../../verify/format.py"
+,
+#embed "../../verify/books.py"
+,
+#embed "../../verify/main.py"
+};
+tally_schema tally_schema_verifier(void) { return (tally_schema){verifier, sizeof verifier}; }
