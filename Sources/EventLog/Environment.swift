@@ -105,6 +105,29 @@ final class Environment: @unchecked Sendable {
         }
     }
 
+    /// Bytes of the disk that a commit leaves free: for LMDB's own pages, and for what others write meanwhile.
+    static let roomBytesMin = 4 << 20
+
+    /// Throws `.full` when the disk, or the limit on the size of a file, has no room for a commit of `bytes`. Asked
+    /// before it: LMDB reports a write that the disk took in part as EIO (0.9.24, `mdb_page_flush`), which says nothing
+    /// of what is on disk and must end the process, where a full disk is waited out.
+    func checkRoom(for bytes: Int) throws(LogError) {
+        var number: Int32 = -1
+        try check(mdb_env_get_fd(handle, &number), "mdb_env_get_fd")
+        let needed = UInt64(bytes + Environment.roomBytesMin)
+        var disk = statvfs()
+        // A file system that does not count its blocks says that it has none.
+        if fstatvfs(number, &disk) == 0, disk.f_blocks > 0, UInt64(disk.f_bavail) * UInt64(disk.f_frsize) < needed {
+            throw .full(code: ENOSPC)
+        }
+        var limit = rlimit()
+        if getrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit) == 0,
+            UInt64(try bytesUsed()) + needed > UInt64(limit.rlim_cur)
+        {
+            throw .full(code: EFBIG)
+        }
+    }
+
     func bytesUsed() throws(LogError) -> Int { try Environment.bytesUsed(handle) }
 
     func mapBytes() throws(LogError) -> Int {

@@ -228,6 +228,7 @@ public final class EventLog: @unchecked Sendable {
             if let code { throw fail(.commitFailed(code: code, operation: "fsync ahead of the log")) }
         }
         do throws(LogError) {
+            try environment.checkRoom(for: size)
             let transaction = try WriteTransaction(environment)
             let writer = FrameWriter(firstPosition: first, recordedAt: recordedAt, previousHash: lastHash)
             // MDB_APPEND: LMDB itself refuses a position that is not the last.

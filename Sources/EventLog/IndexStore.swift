@@ -127,6 +127,8 @@ final class IndexStore: Sendable {
     func write(_ frozen: KeyIndex.Frozen, number: UInt64) throws(LogError) -> Run? {
         let entries = frozen.table.entries.sorted(by: Run.precedes)
         var run: Run?
+        // As blocks, and as a filter.
+        try environment.checkRoom(for: 2 * entries.count * MemoryLayout<KeyIndex.Entry>.stride)
         let transaction = try WriteTransaction(environment)
         if !entries.isEmpty {
             var fences: [UInt64] = []
@@ -197,6 +199,8 @@ final class IndexStore: Sendable {
     /// their
     /// blocks wait for `deleteBlocks`.
     func step(_ merge: Merge) throws(LogError) -> Run? {
+        try environment.checkRoom(
+            for: IndexStore.blocksPerTransaction * Run.blockSize(Run.blockEntries) + 2 * merge.count)
         let transaction = try WriteTransaction(environment)
         var places = merge.places
         var fences = merge.fences

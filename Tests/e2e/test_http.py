@@ -503,6 +503,28 @@ class Overload(unittest.TestCase):
         self.assertEqual(daemon.get("/healthz", key=None).status, 200)
         self.assertGreater(hits(daemon, "connections") + hits(daemon, "descriptors"), 0)
 
+    def test_a_full_disk_refuses_and_goes_on_reading(self):
+        daemon = self.daemon(prefix=("prlimit", f"--fsize={24 * MIB}"))
+        pid = self.child(daemon)
+        stored = 0
+        for round_ in range(400):
+            answer = daemon.post(
+                "/v1/events", [call(f"{round_}-{index}", attributes={"a": "x" * 900}) for index in range(100)])
+            if answer.status != 200:
+                break
+            stored += 100
+        self.assertEqual((answer.status, answer.json["code"]), (507, "log_full"), answer)
+        self.assertIn("retry-after", answer.headers)
+        self.assertEqual(daemon.get("/v1/events/1").status, 200)
+        self.assertEqual(daemon.high_water(), stored)
+        before = cpu_seconds(pid)
+        begin = time.monotonic()
+        while time.monotonic() < begin + 2:
+            self.assertIn(daemon.post("/v1/events", call("more", attributes={"a": "x" * 900})).status, (200, 507))
+            time.sleep(0.1)
+        self.assertLess(cpu_seconds(pid) - before, 1.5)
+        self.assertIsNone(daemon.process.poll(), daemon.log())
+
 
 if __name__ == "__main__":
     unittest.main()
