@@ -54,7 +54,12 @@ let package = Package(
         // The one that uses FoundationNetworking: https to the outside, which the daemon has no need of.
         program(
             "tallystick-alerts", uses: ["Hashing", "JSON", "Platform"], path: "Sources/tallystick-alerts"),
-        program("tallystick-bench", uses: ["Platform"], path: "ops/bench", exclude: ["run"]),
+        program(
+            "tallystick-bench", uses: ["Platform"], path: "ops/bench", exclude: ["run", "http", "http-server"]),
+        program(
+            "tallystick-bench-http",
+            uses: ["API", "Audit", "Server", "HTTP", "Engine", "EventLog", "Projections", "Hashing", "Platform"],
+            path: "ops/bench/http-server"),
 
         // Machinery.
         module(

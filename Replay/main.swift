@@ -42,6 +42,12 @@ struct Refusal: Error {
 
 let arguments = Array(CommandLine.arguments.dropFirst())
 umask(0o077)
+// The log is read through a mapping: what the disk cannot give, or a file that is cut short meanwhile, is a signal.
+signal(SIGBUS) { _ in
+    let text: StaticString = "tallystick-replay: a page of the log could not be read: look at the disk\n"
+    _ = write(STDERR_FILENO, text.utf8Start, text.utf8CodeUnitCount)
+    _exit(ExitCode.couldNotRun)
+}
 do {
     guard let verb = arguments.first else {
         Console.error(usage + "\n")

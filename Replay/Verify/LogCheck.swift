@@ -15,21 +15,21 @@ final class LogCheck {
     private let report: Report
     private var tree: TreeCheck
 
-    init(_ folder: DataFolder, through highWater: UInt64, against saved: SavedCheckpoint?, into report: Report) {
+    init(_ folder: DataFolder, through highWater: UInt64, against saved: SavedCheckpoint?, into report: Report) throws {
         self.folder = folder
         self.highWater = highWater
         self.saved = saved
         self.report = report
-        tree = TreeCheck(
+        tree = try TreeCheck(
             folder: folder.path + "/tiles", logID: folder.log.id, createdAt: folder.log.createdAt,
-            highWater: highWater, rootsAt: saved.map { [$0.size] } ?? [])
+            highWater: { try folder.log.refresh() }, rootsAt: saved.map { [$0.size] } ?? [])
     }
 
     func run(folding checks: [ReadModelCheck]) {
         let fold = ReadModelCheck.fold(checks, in: folder, highWater: highWater)
         var foldFault: (any Error)?
         var isWhole = false
-        let decoder = RecordDecoder()
+        let decoder = RecordDecoder(shapesMax: Refold.shapesMax)
         do {
             let result = try folder.log.verify(
                 through: highWater,
@@ -71,11 +71,12 @@ final class LogCheck {
     }
 
     private func concludeTree(isWhole: Bool) {
+        if isWhole { tree.finish() }
         if let (position, reason) = tree.fault {
             report.add("tiles", position: position, .differs(reason))
         } else if isWhole {
             let text = tree.covered > 0
-                ? "the tiles are those of the first \(tree.covered) records"
+                ? "the tiles are those of the first \(min(tree.covered, tree.size)) records"
                 : "there are no tiles to compare with"
             report.add(
                 "tiles", position: highWater, digest: tree.root.base64, .holds("\(text); root over \(tree.size)"))
@@ -94,7 +95,8 @@ final class LogCheck {
 func checkIndex(_ folder: DataFolder, through highWater: UInt64, into report: Report) {
     do {
         guard var check = try KeyIndexCheck(
-            folder: folder.path + "/index", logID: folder.log.id, highWater: folder.log.refresh())
+            folder: folder.path + "/index", logID: folder.log.id,
+            highWater: { () throws(LogError) in try folder.log.refresh() })
         else {
             report.add("index", position: 0, .holds("there is no index to compare with: it comes back from the log"))
             return

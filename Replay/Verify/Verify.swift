@@ -45,7 +45,14 @@ private func check(_ folder: DataFolder, against saved: SavedCheckpoint?, into r
     let apart = try ReadModelCheck.open(longest, in: folder, report: report)
     var jobs: [@Sendable () -> Void] = [
         { refold(apart, in: folder, into: report) },
-        { LogCheck(folder, through: highWater, against: saved, into: report).run(folding: withLog) },
+        {
+            do {
+                try LogCheck(folder, through: highWater, against: saved, into: report).run(folding: withLog)
+            } catch {
+                report.add("log", error)
+                for check in withLog { check.fail(error) }
+            }
+        },
         { checkIndex(folder, through: highWater, into: report) },
     ]
     // The most rows first.

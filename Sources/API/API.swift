@@ -7,6 +7,7 @@ public import HTTP
 internal import JSON
 public import Platform
 public import Projections
+internal import Synchronization
 
 /// Requests to commands and queries, results to responses: what the daemon says to the outside (contract 4).
 ///
@@ -14,10 +15,14 @@ public import Projections
 /// to a task that waits for the read models.
 public final class API: Sendable {
     public typealias Answer = @Sendable (Response) -> Void
+    /// Takes a submission to the log, as `LogWriter.submit` does, but refuses none.
+    public typealias Append = @Sendable (Submission, @escaping LogWriter.Completion) -> Void
 
     /// What is to happen with a request whose head has come in.
     public enum HeadVerdict: Sendable {
         case body(bytesMax: Int)
+        /// The body goes to a sink while it comes in; it answers by the first closure and is woken by the second.
+        case stream(bytesMax: Int, @Sendable (@escaping Answer, @escaping @Sendable () -> Void) -> any BodySink)
         case answer(Response)
     }
 
@@ -35,11 +40,16 @@ public final class API: Sendable {
     let clock: @Sendable () -> Int64
     /// Lines for `/metrics` that only the program knows (the server's figures).
     let extraMetrics: @Sendable () -> String
+    private let eventsPerRequestHits = Atomic<UInt64>(0)
+    private let append: Append?
+    private let keyRates: KeyRates?
+    private let keyRateHits = Atomic<UInt64>(0)
 
+    /// `append`: what stands in for the writer when the server is measured without a log.
     public init(
         writer: LogWriter, log: EventLog, models: ReadModels, tree: TreeKeeper, logOrigin: String, keys: KeyStore,
-        parked: ParkedStore,
-        limits: APILimits = APILimits(), clock: @escaping @Sendable () -> Int64 = WallClock.microseconds,
+        parked: ParkedStore, limits: APILimits = APILimits(), append: Append? = nil,
+        clock: @escaping @Sendable () -> Int64 = WallClock.microseconds,
         extraMetrics: @escaping @Sendable () -> String = { "" }
     ) {
         self.writer = writer
@@ -54,15 +64,65 @@ public final class API: Sendable {
         self.limits = limits
         self.clock = clock
         self.extraMetrics = extraMetrics
+        keyRates = KeyRates(limits: limits)
+        self.append = append
+    }
+
+    /// How often limits of this module were hit, by the words of `/metrics`.
+    public var limitHits: [(String, UInt64)] {
+        [
+            ("events_per_request", eventsPerRequestHits.load(ordering: .relaxed)),
+            ("key_rate", keyRateHits.load(ordering: .relaxed)),
+        ]
     }
 
     @Sendable func now() -> Timestamp { Timestamp(microseconds: clock()) }
 
     /// Judges a request by its head: unknown paths, methods and keys are refused before a byte of the body is read.
     public func accept(head: RequestHead) -> HeadVerdict {
+        if head.method == .options { return .answer(options(head)) }
         switch resolve(head) {
-        case .failure(let refusal): .answer(refusal.response)
-        case .success(let resolved): .body(bytesMax: bodyBytesMax(of: resolved.route))
+        case .failure(let refusal):
+            return .answer(refusal.response)
+        case .success(let resolved):
+            if let problem = rateRefusal(resolved.key) ?? Negotiation.refusal(head, resolved.route)
+                ?? parameterRefusal(head, resolved.route)
+            {
+                return .answer(problem.response)
+            }
+            if resolved.route.name == .postLiteLLM { return litellmIntake(head, resolved) }
+            return .body(bytesMax: bodyBytesMax(of: resolved.route))
+        }
+    }
+
+    private func rateRefusal(_ key: Key?) -> Problem? {
+        guard let keyRates, let key, let problem = keyRates.refusal(key.name, now: SteadyClock.nanoseconds()) else {
+            return nil
+        }
+        keyRateHits.wrappingAdd(1, ordering: .relaxed)
+        return problem
+    }
+
+    /// RFC 9110 section 9.3.7: what may be asked of a path, or with `*` of the server; open to everyone, as the
+    /// description is.
+    private func options(_ head: RequestHead) -> Response {
+        guard let allow = Route.allow(head.path == "*" ? [] : head.pathSegments) else { return API.unknownPath }
+        return Response(status: 204, headers: [("Allow", allow)])
+    }
+
+    private static let unknownPath = Problem(
+        404, "unknown_path", "there is nothing at this path; see /openapi.json"
+    ).response
+
+    /// Commands take no parameters; questions look at theirs themselves. The compatible doors and the open routes let
+    /// them pass: what they are for does not hang on any.
+    private func parameterRefusal(_ head: RequestHead, _ route: Route) -> Problem? {
+        switch route.name {
+        case .postEvents, .postAuthorization, .deleteAuthorization, .closeLagoWindows:
+            guard let name = head.query.first?.name else { return nil }
+            return Problem(400, "unknown_parameter", "there is no parameter \(name) here", field: name)
+        default:
+            return nil
         }
     }
 
@@ -89,15 +149,12 @@ public final class API: Sendable {
         var response: Response
     }
 
-    private func resolve(_ head: RequestHead) -> Result<Resolved, Refused> {
+    func resolve(_ head: RequestHead) -> Result<Resolved, Refused> {
         let route: Route
         let parameters: [String]
-        switch Route.match(head.method, head.pathSegments) {
+        switch Route.match(head) {
         case .none:
-            return .failure(
-                Refused(
-                    response: Problem(404, "unknown_path", "there is nothing at this path; see /openapi.json")
-                        .response))
+            return .failure(Refused(response: API.unknownPath))
         case .methodNotAllowed(let allow):
             return .failure(
                 Refused(
@@ -148,7 +205,6 @@ public final class API: Sendable {
     private func bodyBytesMax(of route: Route) -> Int {
         switch route.name {
         case .postEvents: limits.eventsBodyBytesMax
-        case .postLiteLLM: limits.callbackBodyBytesMax
         case .postLagoEvent, .postLagoBatch: limits.lagoBodyBytesMax
         default: limits.smallBodyBytesMax
         }
@@ -161,7 +217,7 @@ public final class API: Sendable {
         }
         switch resolved.route.name {
         case .postEvents: postEvents(request, key: key, answer: answer)
-        case .postLiteLLM: postLiteLLM(request, key: key, answer: answer)
+        case .postLiteLLM: preconditionFailure("a callback is taken by its sink")
         case .postAuthorization: postAuthorization(request, key: key, answer: answer)
         case .deleteAuthorization:
             deleteAuthorization(resolved.parameters[0], request, key: key, answer: answer)
@@ -202,10 +258,12 @@ public final class API: Sendable {
             completion(.success(Receipt(verdicts: [], highWater: log.highWater)))
             return
         }
+        let answer: LogWriter.Completion = { result in
+            completion(result.mapError { ProblemError(problem: API.problem(of: $0)) })
+        }
+        if let append { return append(submission, answer) }
         do {
-            try writer.submit(submission) { result in
-                completion(result.mapError { ProblemError(problem: API.problem(of: $0)) })
-            }
+            try writer.submit(submission, completion: answer)
         } catch {
             completion(.failure(ProblemError(problem: API.problem(of: error))))
         }
@@ -221,6 +279,7 @@ public final class API: Sendable {
 
     func bodyProblem(_ error: BodyError) -> Problem {
         let status = error.code.hasPrefix("too_many") ? 413 : 400
+        if status == 413 { eventsPerRequestHits.wrappingAdd(1, ordering: .relaxed) }
         var problem = Problem(status, error.code, error.detail, field: error.field)
         problem.offset = error.offset
         return problem

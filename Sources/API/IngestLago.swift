@@ -73,7 +73,7 @@ extension API {
         let items: [DoorItem]
         do {
             items = try OpenMeterFormat.parse(
-                body: request.body, defaultOrg: key.defaultOrg ?? key.org, itemsMax: limits.itemsPerCallbackMax)
+                body: request.body, defaultOrg: key.defaultOrg ?? key.org, itemsMax: limits.openMeterBatchMax)
         } catch {
             answer(bodyProblem(error).response)
             return

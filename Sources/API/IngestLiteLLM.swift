@@ -7,33 +7,17 @@ internal import JSON
 /// `POST /v1/ingest/litellm`: LiteLLM's generic API callback. Its sender drops a batch on any answer but 2xx, so the
 /// good items are stored, the bad ones parked, and the answer is 2xx once both are durable.
 extension API {
-    func postLiteLLM(_ request: Request, key: Key, answer: @escaping Answer) {
-        let items: [DoorItem]
-        do {
-            items = try LiteLLMFormat.parse(
-                body: request.body, keyName: key.name, defaultOrg: key.defaultOrg ?? key.org,
-                itemsMax: limits.itemsPerCallbackMax)
+    func litellmIntake(_ head: RequestHead, _ resolved: Resolved) -> HeadVerdict {
+        guard let key = resolved.key else { preconditionFailure("\(resolved.route.path) needs a key") }
+        let body: LiteLLMBody
+        do throws(BodyError) {
+            body = try LiteLLMBody(
+                keyName: key.name, defaultOrg: key.defaultOrg ?? key.org, itemBytesMax: limits.callbackItemBytesMax)
         } catch {
-            answer(bodyProblem(error).response)
-            return
+            return .answer(bodyProblem(error).response)
         }
-        ingest(items, door: .litellm, key: key) { result in
-            switch result {
-            case .failure(let problem):
-                answer(problem.response)
-            case .success(let outcome):
-                answer(
-                    Answers.json(position: outcome.highWater) { writer in
-                        writer.beginObject()
-                        writer.member("accepted", integer: outcome.accepted)
-                        writer.member("duplicates", integer: outcome.duplicates)
-                        writer.member("conflicts", integer: outcome.conflicts)
-                        writer.member("parked", integer: outcome.parked)
-                        writer.member("skipped", integer: outcome.skipped)
-                        if let last = outcome.lastPosition { writer.member("last_position", integer: last) }
-                        writer.endObject()
-                    })
-            }
+        return .stream(bytesMax: limits.callbackBodyBytesMax) { [self] answer, wake in
+            LiteLLMIntake(api: self, head: head, body: body, answer: answer, wake: wake)
         }
     }
 

@@ -26,6 +26,7 @@ extension API {
                 reasons.append("projector \(status.name) is \(status.lag) records behind")
             }
         }
+        if let fault = tree.status.fault { reasons.append("the Merkle tree is stopped: \(fault)") }
         return Answers.json(reasons.isEmpty ? 200 : 503, position: log.highWater) { writer in
             writer.object { writer in
                 writer.member("status", string: reasons.isEmpty ? "ready" : "not ready")
@@ -139,11 +140,15 @@ public struct MetricsPage: Sendable {
         _ name: String, _ type: String, _ help: String, _ elements: [Element],
         _ sample: (Element) -> (label: String, value: UInt64)
     ) {
+        labelled(name, help, type, label: "projection", elements.map(sample))
+    }
+
+    /// A family of samples told apart by one label.
+    public mutating func labelled(
+        _ name: String, _ help: String, _ type: String, label: String, _ samples: [(String, UInt64)]
+    ) {
         head(name, type, help)
-        for element in elements {
-            let (label, value) = sample(element)
-            text += "\(name){projection=\"\(label)\"} \(value)\n"
-        }
+        for (value, count) in samples { text += "\(name){\(label)=\"\(value)\"} \(count)\n" }
     }
 
     mutating func histogram(

@@ -76,28 +76,55 @@ public struct Route: Sendable {
         case none
     }
 
+    /// The routes without braces, which are most requests, told by their bytes before anything is decoded.
+    private static let fixed: [(path: [UInt8], route: Route)] = table
+        .filter { route in !route.pattern.contains { $0.utf8.first == 0x7B } }
+        .map { (Array($0.path.utf8), $0) }
+
+    static func match(_ head: RequestHead) -> Match {
+        let method = head.method == .head ? Method.get : head.method
+        let path = head.pathBytes
+        for (fixedPath, route) in fixed where route.method == method && path.elementsEqual(fixedPath) {
+            return .route(route, parameters: [])
+        }
+        return match(head.method, head.pathSegments)
+    }
+
     /// HEAD is answered as GET without a body (RFC 9110 section 9.3.2); the server drops it.
     static func match(_ method: Method, _ segments: [String]) -> Match {
-        var allowed: [String] = []
-        for route in table where route.pattern.count == segments.count {
-            var parameters: [String] = []
-            var matches = true
-            for (pattern, segment) in zip(route.pattern, segments) {
-                if pattern.utf8.first == 0x7B {
-                    parameters.append(segment)
-                } else if !pattern.utf8.elementsEqual(segment.utf8) {
-                    matches = false
-                    break
-                }
-            }
-            guard matches else { continue }
-            if route.method == method || (method == .head && route.method == .get) {
-                return .route(route, parameters: parameters)
-            }
-            allowed.append(route.method.name)
-            if route.method == .get { allowed.append("HEAD") }
+        for route in table where route.method == method || (method == .head && route.method == .get) {
+            if let parameters = route.parameters(in: segments) { return .route(route, parameters: parameters) }
         }
-        return allowed.isEmpty ? .none : .methodNotAllowed(allow: allowed.joined(separator: ", "))
+        guard !segments.isEmpty, let allow = allow(segments) else { return .none }
+        return .methodNotAllowed(allow: allow)
+    }
+
+    /// The methods of a path, as in `Allow`; without segments, those of the whole server; nil when there is no such
+    /// path.
+    static func allow(_ segments: [String]) -> String? {
+        if segments.isEmpty { return "GET, HEAD, POST, DELETE, OPTIONS" }
+        var allowed: [String] = []
+        for route in table where route.parameters(in: segments) != nil {
+            for name in route.method == .get ? ["GET", "HEAD"] : [route.method.name] where !allowed.contains(name) {
+                allowed.append(name)
+            }
+        }
+        return allowed.isEmpty ? nil : (allowed + ["OPTIONS"]).joined(separator: ", ")
+    }
+
+    /// The segments that stand for the pattern's braces; nil when the path is another. None of them is empty.
+    private func parameters(in segments: [String]) -> [String]? {
+        guard pattern.count == segments.count else { return nil }
+        var parameters: [String] = []
+        for (pattern, segment) in zip(pattern, segments) {
+            if pattern.utf8.first == 0x7B {
+                if segment.isEmpty { return nil }
+                parameters.append(segment)
+            } else if !pattern.utf8.elementsEqual(segment.utf8) {
+                return nil
+            }
+        }
+        return parameters
     }
 
     /// Whether the path speaks Lago's dialect, errors included.

@@ -1,4 +1,4 @@
-public import Hashing
+internal import Hashing
 internal import Platform
 
 /// Where a tile is: 256 neighbouring hashes of one level of the Merkle tree, as C2SP tlog-tiles cuts it. Level 0 holds

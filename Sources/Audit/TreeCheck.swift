@@ -17,8 +17,11 @@ public struct TreeCheck {
     /// - Parameters:
     ///   - folder: of the tiles; there may be none.
     ///   - logID, createdAt: of the log that is walked over.
+    ///   - highWater: where the log ends, asked once the tiles have said what they cover: both may grow meanwhile.
     ///   - rootsAt: sizes whose roots are wanted.
-    public init(folder: String, logID: [UInt8], createdAt: Int64, highWater: UInt64, rootsAt sizes: [UInt64] = []) {
+    public init(
+        folder: String, logID: [UInt8], createdAt: Int64, highWater: () throws -> UInt64, rootsAt sizes: [UInt64] = []
+    ) rethrows {
         store = TileStore(folder: folder, writable: false)
         rootSizes = Set(sizes)
         if rootSizes.contains(0) { roots[0] = tree.root }
@@ -30,6 +33,7 @@ public struct TreeCheck {
         }
         head = found
         guard let head else { return }
+        let highWater = try highWater()
         if head.logID != logID || head.createdAt != createdAt {
             fault = (1, "the tiles are of another log, or the log says another id or time of making than when they "
                 + "were begun")
@@ -59,6 +63,11 @@ public struct TreeCheck {
         if tree.size % TreeCheck.compareRecords == 0 || tree.size == head?.size { compare() }
     }
 
+    /// After the last record: compares what is left.
+    public mutating func finish() {
+        compare()
+    }
+
     private mutating func compare() {
         var first: (position: UInt64, reason: String)?
         let covered = covered
@@ -85,7 +94,8 @@ public struct TreeCheck {
             } catch {
                 found = (number * UInt64(TilePlace.width) + 1, "\(error)")
             }
-            if let found, found.position < first?.position ?? .max { first = found }
+            // The lowest level names the record itself.
+            if first == nil { first = found }
         }
         if fault == nil { fault = first }
         if let head, tree.size == head.size, fault == nil, tree.root != head.root {

@@ -1,5 +1,5 @@
 public import EventLog
-public import Hashing
+internal import Hashing
 internal import Platform
 
 /// Follows the log on a thread of its own, off the commit path, hashes every record and keeps the Merkle tree over them

@@ -1,10 +1,14 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -57,4 +61,42 @@ int tally_epoll_wait(int epoll, tally_event *events, int count, int timeout_mill
 
 int tally_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
 
-int tally_accept(int listener) { return accept4(listener, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC); }
+static uint64_t big_endian(const uint8_t *bytes) {
+    uint64_t number = 0;
+    for (int index = 0; index < 8; index++) number = number << 8 | bytes[index];
+    return number;
+}
+
+int tally_accept(int listener, tally_peer *peer) {
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_storage storage;
+    } name;
+    socklen_t length = sizeof name;
+    int fd = accept4(listener, &name.any, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) return fd;
+    peer->high = peer->low = 0;
+    if (name.any.sa_family == AF_INET) peer->low = 0xFFFFull << 32 | ntohl(name.v4.sin_addr.s_addr);
+    if (name.any.sa_family == AF_INET6) {
+        peer->high = big_endian(name.v6.sin6_addr.s6_addr);
+        peer->low = big_endian(name.v6.sin6_addr.s6_addr + 8);
+    }
+    return fd;
+}
+
+int tally_unacknowledged(int fd) {
+    int count = 0;
+    return ioctl(fd, SIOCOUTQ, &count) == 0 ? count : -1;
+}
+
+uint64_t tally_descriptors_max(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+    if (limit.rlim_cur < limit.rlim_max) {
+        struct rlimit raised = {.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max};
+        if (setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
+    }
+    return limit.rlim_cur;
+}

@@ -16,18 +16,23 @@ public struct KeyIndexCheck {
     private var sums: [UInt64]
 
     /// Reads and checks the whole index. Nil when there is none.
-    /// - Parameter folder: as `KeyIndex.open` has it.
+    /// - Parameters:
+    ///   - folder: as `KeyIndex.open` has it.
+    ///   - highWater: where the log ends, asked once the index has said how far it goes: both may grow meanwhile.
     /// - Throws: `.corrupt`, `.notALog`, `.newerFormat` or `.tooShort` when it does not hold in itself.
-    public init?(folder: String, logID: [UInt8], highWater: UInt64) throws(LogError) {
+    public init?(folder: String, logID: [UInt8], highWater: () throws(LogError) -> UInt64) throws(LogError) {
         let data = folder + "/" + KeyIndex.dataFolder
         guard File.exists(data + "/data.mdb") else { return nil }
         guard try filing({ () throws(FileError) in try File.size(data + "/data.mdb") }) > 0 else { return nil }
         let environment = try Environment(
             folder: data, databasesMax: 8, mapBytes: 1 << 20, readOnly: true)
+        // Not closed before the transaction has ended.
+        defer { withExtendedLifetime(environment) {} }
         _ = try PageWalk.run(environment)
         let transaction = try ReadTransaction(environment)
+        let handle = transaction.handle
         func database(_ name: String, _ flags: Int32) throws(LogError) -> Database {
-            guard let database = try Database(name, flags: flags, in: transaction.handle) else {
+            guard let database = try Database(name, flags: flags, in: handle) else {
                 throw .notALog(folder: data, reason: "key index: it has no \(name)")
             }
             return database
@@ -42,6 +47,7 @@ public struct KeyIndexCheck {
         guard let progress = LogMeta.number(try getValue(transaction.handle, meta, "progress")) else {
             throw .corrupt(position: 0, reason: "key index: it has no progress")
         }
+        let highWater = try highWater()
         guard progress <= highWater else {
             throw .corrupt(
                 position: highWater + 1,
@@ -56,6 +62,9 @@ public struct KeyIndexCheck {
         var entry = try runsCursor.move(MDB_FIRST)
         while let (key, value) = entry {
             let run = try Run(number: integerKey(key), value)
+            guard run.number < 1 << 32 else {
+                throw .corrupt(position: 0, reason: "key index: a run has the number \(run.number)")
+            }
             try add(run, blocks, transaction.handle)
             runs += 1
             entry = try runsCursor.move(MDB_NEXT)

@@ -43,6 +43,8 @@ struct PageWalk {
     /// - Returns: how many pages are in use.
     /// - Throws: `.corrupt` with the position before which everything was well.
     static func run(_ environment: Environment) throws(LogError) -> Int {
+        // Not closed before the transaction has ended.
+        defer { withExtendedLifetime(environment) {} }
         let transaction = try ReadTransaction(environment)
         var statistics = MDB_stat()
         try check(mdb_env_stat(environment.handle, &statistics), "mdb_env_stat")

@@ -12,6 +12,9 @@ struct ChunkDecoder: Sendable {
     private var size = 0
     private var extensionBytes = 0
     private var trailerBytes = 0
+    private var trailers = 0
+    /// Bytes of data that the chunks so far have announced.
+    private var announced = 0
 
     var isDone: Bool { state == .done }
 
@@ -30,14 +33,14 @@ struct ChunkDecoder: Sendable {
             }
             let byte = input[consumed]
             consumed += 1
-            try step(byte, bodyCount: body.count, bodyBytesMax: bodyBytesMax, limits: limits)
+            try step(byte, bodyBytesMax: bodyBytesMax, limits: limits)
             if state == .done { return true }
         }
         return false
     }
 
     private mutating func step(
-        _ byte: UInt8, bodyCount: Int, bodyBytesMax: Int, limits: RequestParser.Limits
+        _ byte: UInt8, bodyBytesMax: Int, limits: RequestParser.Limits
     ) throws(FramingError) {
         switch state {
         case .size:
@@ -55,7 +58,8 @@ struct ChunkDecoder: Sendable {
             if size == 0 {
                 state = .trailerStart
             } else {
-                if size > bodyBytesMax - bodyCount { throw .bodyTooLarge }
+                if size > bodyBytesMax - announced { throw .bodyTooLarge }
+                announced += size
                 state = .data
             }
         case .dataReturn:
@@ -70,6 +74,7 @@ struct ChunkDecoder: Sendable {
             trailerBytes += 1
             if trailerBytes > limits.headerBytesMax { throw .trailersTooLarge }
             try trailerByte(byte)
+            if trailers > limits.headersCountMax { throw .trailersTooMany }
         case .lastLineFeed:
             guard byte == Octet.lineFeed else { throw .lineEndingInvalid }
             state = .done
@@ -102,6 +107,7 @@ struct ChunkDecoder: Sendable {
                 state = .lastLineFeed
             } else {
                 guard Octet.isToken(byte) else { throw .trailerMalformed }
+                trailers += 1
                 state = .trailerName
             }
         case .trailerName:

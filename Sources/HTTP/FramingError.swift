@@ -3,13 +3,13 @@
 public enum FramingError: Error, Hashable, Sendable, CaseIterable {
     case malformedRequestLine, requestLineTooLong, versionUnsupported, methodUnsupported, targetInvalid
     case lineEndingInvalid
-    case headerMalformed, headerFolded, headerValueInvalid, headersTooLarge, headersTooMany
+    case headerMalformed, headerFolded, headerValueInvalid, headerRepeated, headersTooLarge, headersTooMany
     case hostMissing, hostRepeated, hostInvalid
     case transferEncodingWithLength, transferEncodingInOldVersion, transferEncodingRepeated, transferEncodingUnsupported
     case contentLengthInvalid, contentLengthRepeated
     case expectationUnsupported
     case chunkSizeInvalid, chunkExtensionsTooLarge, chunkUnterminated
-    case trailerMalformed, trailersTooLarge
+    case trailerMalformed, trailersTooLarge, trailersTooMany
     case bodyTooLarge
 
     /// The status of the answer.
@@ -18,7 +18,7 @@ public enum FramingError: Error, Hashable, Sendable, CaseIterable {
         case .requestLineTooLong: 414
         case .versionUnsupported: 505
         case .methodUnsupported, .transferEncodingUnsupported: 501
-        case .headersTooLarge, .headersTooMany, .trailersTooLarge: 431
+        case .headersTooLarge, .headersTooMany, .trailersTooLarge, .trailersTooMany: 431
         case .expectationUnsupported: 417
         case .bodyTooLarge: 413
         default: 400
@@ -32,7 +32,7 @@ public enum FramingError: Error, Hashable, Sendable, CaseIterable {
         case .versionUnsupported: "version_unsupported"
         case .methodUnsupported: "method_unsupported"
         case .transferEncodingUnsupported: "transfer_encoding_unsupported"
-        case .headersTooLarge, .headersTooMany, .trailersTooLarge: "headers_too_large"
+        case .headersTooLarge, .headersTooMany, .trailersTooLarge, .trailersTooMany: "headers_too_large"
         case .expectationUnsupported: "expectation_unsupported"
         case .bodyTooLarge: "body_too_large"
         default: "malformed_request"
@@ -48,11 +48,13 @@ public enum FramingError: Error, Hashable, Sendable, CaseIterable {
         case .versionUnsupported: "Only HTTP/1.1 and HTTP/1.0 are spoken here."
         case .methodUnsupported: "This server has no CONNECT, no TRACE and no method with a name this long."
         case .targetInvalid:
-            "The request target is not a path or an http URI, or does not decode to UTF-8 (RFC 9112 section 3.2)."
+            "The request target is not a path without . and .. or an http URI, or does not decode to UTF-8 without NUL "
+                + "(RFC 9112 section 3.2)."
         case .lineEndingInvalid: "A line does not end in CR LF (RFC 9112 section 2.2)."
         case .headerMalformed: "A header line is not NAME: VALUE without space before the colon (RFC 9112 section 5.1)."
         case .headerFolded: "A header is continued on a second line (RFC 9112 section 5.2)."
         case .headerValueInvalid: "A header value holds a control character (RFC 9110 section 5.5)."
+        case .headerRepeated: "Authorization and Content-Type come once at most (RFC 9110 section 5.3)."
         case .headersTooLarge: "The headers are longer than this server takes."
         case .headersTooMany: "There are more headers than this server takes."
         case .hostMissing: "HTTP/1.1 needs a Host header (RFC 9112 section 3.2)."
@@ -72,6 +74,7 @@ public enum FramingError: Error, Hashable, Sendable, CaseIterable {
         case .chunkUnterminated: "A chunk does not end in CR LF where its size says (RFC 9112 section 7.1)."
         case .trailerMalformed: "A trailer line is malformed (RFC 9112 section 7.1.2)."
         case .trailersTooLarge: "The trailers are longer than this server takes."
+        case .trailersTooMany: "There are more trailers than this server takes."
         case .bodyTooLarge: "The body is longer than this resource takes."
         }
     }

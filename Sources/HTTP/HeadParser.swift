@@ -86,7 +86,7 @@ enum HeadParser {
         if span.matches("HTTP/1.0", in: range) { return 0 }
         let start = range.lowerBound
         guard range.count == 8, span.matches("HTTP/", in: start..<start + 5), span[start + 6] == UInt8(ascii: "."),
-            isDigit(span[start + 5]), isDigit(span[start + 7])
+            Octet.isDigit(span[start + 5]), Octet.isDigit(span[start + 7])
         else { throw .malformedRequestLine }
         throw .versionUnsupported
     }
@@ -105,10 +105,9 @@ enum HeadParser {
             start += scheme
             let authority = start
             while start < range.upperBound, span[start] != UInt8(ascii: "/"), span[start] != UInt8(ascii: "?") {
-                guard Octet.isHost(span[start]) else { throw .targetInvalid }
                 start += 1
             }
-            if start == authority { throw .targetInvalid }
+            guard Authority.isValid(span, in: authority..<start) else { throw .targetInvalid }
         }
         let question = span.firstIndex(of: UInt8(ascii: "?"), in: start..<range.upperBound)
         let path = start..<(question ?? range.upperBound)
@@ -116,7 +115,23 @@ enum HeadParser {
         guard isDecodable(span, path, UInt8(ascii: "/"), UInt8(ascii: "/")),
             isDecodable(span, query, UInt8(ascii: "&"), UInt8(ascii: "="))
         else { throw .targetInvalid }
+        if hasDotSegment(span, path) { throw .targetInvalid }
         return (path, query)
+    }
+
+    /// "." and ".." between slashes mean another path to whoever resolves them (RFC 3986 section 5.2.4): a proxy that
+    /// does and a server that does not would judge different paths, so they are refused. Encoded they are data, and
+    /// stay in their segment.
+    private static func hasDotSegment(_ span: Span<UInt8>, _ path: Range<Int>) -> Bool {
+        let dot = UInt8(ascii: ".")
+        var start = path.lowerBound
+        while start < path.upperBound {
+            let end = span.firstIndex(of: UInt8(ascii: "/"), in: start..<path.upperBound) ?? path.upperBound
+            if end - start == 1, span[start] == dot { return true }
+            if end - start == 2, span[start] == dot, span[start + 1] == dot { return true }
+            start = end + 1
+        }
+        return false
     }
 
     private static func isDecodable(_ span: Span<UInt8>, _ range: Range<Int>, _ first: UInt8, _ second: UInt8) -> Bool {
@@ -140,13 +155,11 @@ enum HeadParser {
             valueEnd: UInt32(value.upperBound))
     }
 
-    private static func isDigit(_ byte: UInt8) -> Bool {
-        byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9")
-    }
-
     /// What the headers say about framing and the connection.
     private struct Facts {
         var hasHost = false
+        var hasContentType = false
+        var hasAuthorization = false
         var contentLength: Int?
         var hasTransferEncoding = false
         var isChunked = false
@@ -161,10 +174,16 @@ enum HeadParser {
             case 4 where span.matchesIgnoringCase("host", in: name):
                 if hasHost { throw .hostRepeated }
                 hasHost = true
-                for index in value where !Octet.isHost(span[index]) { throw .hostInvalid }
+                guard Authority.isValid(span, in: value) else { throw .hostInvalid }
             case 6 where span.matchesIgnoringCase("expect", in: name):
                 guard span.matchesIgnoringCase("100-continue", in: value) else { throw .expectationUnsupported }
                 expectsContinue = true
+            case 12 where span.matchesIgnoringCase("content-type", in: name):
+                if hasContentType { throw .headerRepeated }
+                hasContentType = true
+            case 13 where span.matchesIgnoringCase("authorization", in: name):
+                if hasAuthorization { throw .headerRepeated }
+                hasAuthorization = true
             case 10 where span.matchesIgnoringCase("connection", in: name):
                 noteConnection(value, in: span)
             case 14 where span.matchesIgnoringCase("content-length", in: name):
@@ -184,7 +203,7 @@ enum HeadParser {
             guard !value.isEmpty else { throw .contentLengthInvalid }
             var length = 0
             for index in value {
-                guard isDigit(span[index]) else { throw .contentLengthInvalid }
+                guard Octet.isDigit(span[index]) else { throw .contentLengthInvalid }
                 let (tens, over) = length.multipliedReportingOverflow(by: 10)
                 let (sum, overAgain) = tens.addingReportingOverflow(Int(span[index] - UInt8(ascii: "0")))
                 if over || overAgain { throw .contentLengthInvalid }

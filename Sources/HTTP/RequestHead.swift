@@ -146,7 +146,8 @@ public struct Request: Sendable {
 
 /// Percent-encoding (RFC 3986 section 2.1).
 enum PercentEncoding {
-    /// Nil when a "%" is not followed by two hexadecimal digits or the result is not UTF-8.
+    /// Nil when a "%" is not followed by two hexadecimal digits, stands for NUL, or the result is not UTF-8. A NUL ends
+    /// the text for whatever is written in C behind us, and means nothing here.
     static func decode(_ bytes: ArraySlice<UInt8>, plusIsSpace: Bool) -> String? {
         guard let decoded = decodedBytes(bytes, plusIsSpace: plusIsSpace) else { return nil }
         return String(validating: decoded, as: UTF8.self)
@@ -162,6 +163,7 @@ enum PercentEncoding {
                 guard index + 2 < bytes.endIndex, let high = Octet.hexValue(bytes[index + 1]),
                     let low = Octet.hexValue(bytes[index + 2])
                 else { return nil }
+                guard high | low != 0 else { return nil }
                 decoded.append(high << 4 | low)
                 index += 3
             } else {

@@ -49,11 +49,18 @@ public struct RequestParser: Sendable {
         var lineStart = 0
         var lines = 0
         var requestLineEnd = 0
+
+        /// How far the line being read may go, its LF included; the headers end with an empty line.
+        func bound(_ limits: Limits) -> Int {
+            lines == 0 ? limits.requestLineBytesMax + 2 : requestLineEnd + limits.headerBytesMax + 2
+        }
     }
 
     private let limits: Limits
     private var state = State.head(HeadScan())
     private var body: [UInt8] = []
+    /// Bytes of the body that were taken away by `takeBody`.
+    private var bodyTaken = 0
 
     public init(limits: Limits = Limits()) {
         self.limits = limits
@@ -61,6 +68,16 @@ public struct RequestParser: Sendable {
 
     /// Bytes of body held for the request that is being read.
     public var bodyBytesHeld: Int { body.count }
+    /// Bytes of body that have come for it.
+    public var bodyBytesReceived: Int { bodyTaken + body.count }
+
+    /// Takes what has come of the body of the request that is being read, for a reader that does not wait for the
+    /// whole. What follows comes the same way or, at the end, as the body of `.request`.
+    public mutating func takeBody() -> [UInt8] {
+        bodyTaken += body.count
+        defer { body = [] }
+        return body
+    }
 
     /// Goes on with `input` from `consumed`, which it moves over what it needs no more.
     public mutating func next(_ input: Span<UInt8>, consumed: inout Int) -> Step {
@@ -128,6 +145,7 @@ public struct RequestParser: Sendable {
     private mutating func complete(_ head: RequestHead) -> Step {
         var whole: [UInt8] = []
         swap(&whole, &body)
+        bodyTaken = 0
         state = .head(HeadScan())
         return .request(Request(head: head, body: whole))
     }
@@ -149,18 +167,20 @@ public struct RequestParser: Sendable {
         // Whoever speaks TLS to this port is told at once.
         if count > 0, scan.scanned == 0, !Octet.isToken(input[start]) { throw .malformedRequestLine }
         while scan.scanned < count {
-            let byte = input[start + scan.scanned]
-            scan.scanned += 1
-            guard byte == Octet.lineFeed else {
-                try checkSize(scan)
-                continue
+            let bound = scan.bound(limits)
+            let end = min(count, bound)
+            let lineFeed = input.firstIndex(of: Octet.lineFeed, in: start + scan.scanned..<start + end)
+            scan.scanned = lineFeed.map { $0 - start + 1 } ?? end
+            if scan.lines == 0 { try checkMethod(input, start, scan) }
+            guard lineFeed != nil else {
+                if end == bound { throw scan.lines == 0 ? .requestLineTooLong : .headersTooLarge }
+                return nil
             }
             let lineBytes = scan.scanned - 1 - scan.lineStart
             guard lineBytes > 0, input[start + scan.scanned - 2] == Octet.carriageReturn else {
                 throw .lineEndingInvalid
             }
             if scan.lines == 0 { scan.requestLineEnd = scan.scanned }
-            try checkSize(scan)
             scan.lines += 1
             scan.lineStart = scan.scanned
             if lineBytes == 1, scan.lines > 1 {
@@ -173,13 +193,10 @@ public struct RequestParser: Sendable {
         return nil
     }
 
-    private func checkSize(_ scan: HeadScan) throws(FramingError) {
-        if scan.requestLineEnd == 0 {
-            if scan.scanned > limits.requestLineBytesMax + 1 { throw .requestLineTooLong }
-        } else if scan.scanned - scan.requestLineEnd > limits.headerBytesMax + 2 {
-            throw .headersTooLarge
-        } else if scan.requestLineEnd > limits.requestLineBytesMax + 2 {
-            throw .requestLineTooLong
-        }
+    /// RFC 9112 section 3: a method longer than any that is known is 501, not a long request line.
+    private func checkMethod(_ input: Span<UInt8>, _ start: Int, _ scan: HeadScan) throws(FramingError) {
+        guard scan.scanned > HeadParser.methodBytesMax else { return }
+        let range = start..<start + HeadParser.methodBytesMax + 1
+        if input.firstIndex(of: Octet.space, in: range) == nil { throw .methodUnsupported }
     }
 }

@@ -9,9 +9,13 @@ public final class Refold {
     /// Folds gather rows between flushes: bounded by this many records.
     static let flushRecords = 250_000
 
+    /// What a refold remembers of calls: it is over soon, and a log has more owners and models than a daemon's minute.
+    /// Some 80 MB with names of the usual length.
+    public static let shapesMax = 1 << 18
+
     private let log: any RecordSource
     private let lanes: [any Lane]
-    private let decoder = RecordDecoder()
+    private let decoder = RecordDecoder(shapesMax: Refold.shapesMax)
     /// The greatest position that some projection is folded through.
     public let end: UInt64
     /// The last record that was folded.

@@ -43,8 +43,8 @@ struct ShapeKey {
 /// Shapes by the bytes that spell them. It knows only bytes that the strict reader took, so what is found here needs no
 /// second look. Full, it starts afresh; whoever sends bytes whose hashes meet costs themselves the strict reading.
 final class ShapeTable {
-    /// All bytes kept; a shape of unusual length is not.
-    private static let bytesMax = 8 << 20
+    /// All bytes kept, for each of the shapes that there may be; a shape of unusual length is not kept.
+    private static let bytesPerShape = 128
     private static let shapeBytesMax = 1024
     /// How far from its place a shape may be.
     private static let probesMax = 16
@@ -107,7 +107,8 @@ final class ShapeTable {
         _ own: CallShape, as key: ShapeKey, hash: UInt64, in record: UnsafeRawBufferPointer
     ) -> CallShape {
         guard key.count <= ShapeTable.shapeBytesMax else { return own }
-        if entries.count == shapesMax || bytes.count + key.count > ShapeTable.bytesMax { startAfresh() }
+        let bytesMax = shapesMax * ShapeTable.bytesPerShape
+        if entries.count == shapesMax || bytes.count + key.count > bytesMax { startAfresh() }
         var place = Int(truncatingIfNeeded: hash) & mask
         var probes = 0
         while slots[place] != 0 {

@@ -3,6 +3,7 @@ internal import HTTP
 /// One client's socket with its parser, its buffers and its one request in flight. Touched on the loop thread only.
 final class Connection {
     let id: ConnectionID
+    let peer: PeerAddress
     var state: ConnectionState
     var parser: RequestParser
 
@@ -19,6 +20,21 @@ final class Connection {
     var stream: Stream?
     /// Bytes of the body of the request being read or in flight, as counted in the server's budget.
     var bodyCharged = 0
+    /// Bytes of that body that had come when its pace was last looked at.
+    var bodySeen = 0
+    /// Takes the body of the request being read, or answers it, when the handler wanted it in pieces.
+    var sink: (any BodySink)?
+    /// The sink has enough for now.
+    var isHeld = false
+
+    /// The turn of the loop in which `turnRequests` requests were taken.
+    var turn: UInt64 = 0
+    var turnRequests = 0
+
+    /// Bytes given to the socket, those of them that the client was last seen to have, and whether to look again.
+    var bytesSent = 0
+    var bytesTaken = 0
+    var isTakingUnknown = false
 
     /// Events that epoll watches for.
     var interest: UInt32
@@ -33,6 +49,8 @@ final class Connection {
     var isPumping = false
     /// It is in the loop's list of connections to pump.
     var isReady = false
+    /// It has had its share of this turn, and is in the loop's list for the next.
+    var isPostponed = false
 
     struct Stream {
         var producer: @Sendable (ChunkSink) -> Void
@@ -41,8 +59,11 @@ final class Connection {
         var isAwaiting = false
     }
 
-    init(id: ConnectionID, state: ConnectionState, parser: RequestParser, interest: UInt32) {
+    init(
+        id: ConnectionID, peer: PeerAddress, state: ConnectionState, parser: RequestParser, interest: UInt32
+    ) {
         self.id = id
+        self.peer = peer
         self.state = state
         self.parser = parser
         self.interest = interest
@@ -50,6 +71,6 @@ final class Connection {
 
     var outputCount: Int { output.count - outputStart }
 
-    /// The next request may be parsed.
-    var isReading: Bool { isOpen && !isInFlight && !closesAfterOutput && !isShutDown }
+    /// What comes next may be parsed.
+    var isReading: Bool { isOpen && !isInFlight && !isHeld && !closesAfterOutput && !isShutDown }
 }

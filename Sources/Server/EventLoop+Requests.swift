@@ -52,6 +52,10 @@ extension EventLoop {
                 continue
             }
             guard connection.isReading, !connection.pending.isEmpty else { break }
+            guard mayTakeRequest(connection) else {
+                postpone(connection)
+                break
+            }
             if connection.outputCount >= configuration.outputBytesMax {
                 flush(connection)
                 if connection.outputCount >= configuration.outputBytesMax { break }
@@ -79,25 +83,28 @@ extension EventLoop {
         return needsMore
     }
 
+    /// Whether this turn takes one more request of the connection.
+    private func mayTakeRequest(_ connection: Connection) -> Bool {
+        if connection.turn != turnNumber {
+            connection.turn = turnNumber
+            connection.turnRequests = 0
+        }
+        return connection.turnRequests < configuration.pipelinedRequestsMax
+    }
+
     /// Parses and hands over until the connection waits for something. True when that is more bytes.
     @discardableResult
     private func parse(_ connection: Connection, _ input: Span<UInt8>, _ consumed: inout Int) -> Bool {
-        while connection.isReading, connection.outputCount < configuration.outputBytesMax {
+        while connection.isReading, connection.outputCount < configuration.outputBytesMax, mayTakeRequest(connection) {
             switch connection.parser.next(input, consumed: &consumed) {
             case .more:
                 if consumed < input.count { connection.state.headBegan(now: now) }
-                charge(connection, connection.parser.bodyBytesHeld)
-                connection.state.bodyReceived(bytes: connection.parser.bodyBytesHeld)
+                receivedBody(connection)
                 return true
             case .head(let head):
                 admit(connection, head, hasMore: consumed < input.count)
             case .request(let request):
-                charge(connection, request.body.count)
-                if connection.closesAfterOutput { return false }
-                statistics.requests += 1
-                connection.state.requestEnded()
-                connection.isInFlight = true
-                handler.handle(request, Responder(loop: self, connection: connection.id))
+                finish(connection, request)
             case .failed(let error):
                 fail(connection, error)
             }
@@ -105,11 +112,64 @@ extension EventLoop {
         return false
     }
 
+    /// More of a body is there, or nothing is.
+    private func receivedBody(_ connection: Connection) {
+        let received = connection.parser.bodyBytesReceived
+        guard received > connection.bodySeen else { return }
+        connection.state.bodyReceived(bytes: received - connection.bodySeen, now: now)
+        connection.bodySeen = received
+        if connection.sink != nil { feed(connection, connection.parser.takeBody()) }
+        charge(connection, connection.parser.bodyBytesHeld)
+    }
+
+    /// Gives bytes to the sink, which may answer meanwhile and so be gone afterwards.
+    private func feed(_ connection: Connection, _ bytes: [UInt8]) {
+        guard !bytes.isEmpty, let sink = connection.sink else { return }
+        if sink.take(bytes) == .wait, connection.sink === sink {
+            connection.isHeld = true
+            connection.state.bodyHeld()
+        }
+    }
+
+    /// The request is complete.
+    private func finish(_ connection: Connection, _ request: Request) {
+        statistics.requests += 1
+        connection.turnRequests += 1
+        guard let sink = connection.sink else {
+            charge(connection, request.body.count)
+            if connection.closesAfterOutput { return }
+            connection.state.requestEnded()
+            connection.isInFlight = true
+            handler.handle(request, Responder(loop: self, connection: connection.id))
+            return
+        }
+        feed(connection, request.body)
+        guard connection.sink === sink else { return }
+        connection.isHeld = false
+        connection.state.requestEnded()
+        connection.isInFlight = true
+        charge(connection, 0)
+        sink.end()
+    }
+
+    /// A sink that held its body back is asked whether it wants more.
+    func wake(_ connection: Connection) {
+        guard let sink = connection.sink else { return }
+        let demand = sink.woken()
+        guard connection.sink === sink else { return }
+        charge(connection, connection.parser.bodyBytesHeld)
+        if demand == .more, connection.isHeld {
+            connection.isHeld = false
+            connection.state.bodyResumed(now: now)
+        }
+    }
+
     /// Asks the handler about a head. What is refused here is refused before its body is read.
     private func admit(_ connection: Connection, _ head: RequestHead, hasMore: Bool) {
         connection.context = ResponseSerializer.Context(
             isHead: head.method == .head, versionMinor: head.versionMinor, keepAlive: head.keepAlive)
         connection.state.headEnded(now: now)
+        connection.bodySeen = 0
         switch handler.accept(head: head) {
         case .answer(let response):
             if head.hasBody {
@@ -127,27 +187,40 @@ extension EventLoop {
                 refuseBody(connection)
                 return
             }
-            if let error = connection.parser.expectBody(bytesMax: bytesMax) {
-                fail(connection, error)
-                return
-            }
-            // RFC 9110 section 10.1.1: not when the body is already coming.
-            if head.expectsContinue, head.hasBody, !hasMore {
-                ResponseSerializer.appendContinue(to: &connection.output)
-                flush(connection)
-            }
+            expectBody(connection, head, bytesMax: bytesMax, hasMore: hasMore)
+        case .stream(let bytesMax, let makeSink):
+            guard expectBody(connection, head, bytesMax: bytesMax, hasMore: hasMore) else { return }
+            connection.sink = makeSink(Responder(loop: self, connection: connection.id))
         }
     }
 
-    /// Counts the bytes of a body that is being read; over the budget the request is refused.
-    private func charge(_ connection: Connection, _ bytes: Int) {
+    /// False when the body is too long, and refused.
+    @discardableResult
+    private func expectBody(_ connection: Connection, _ head: RequestHead, bytesMax: Int, hasMore: Bool) -> Bool {
+        if let error = connection.parser.expectBody(bytesMax: bytesMax) {
+            fail(connection, error)
+            return false
+        }
+        // RFC 9110 section 10.1.1: not when the body is already coming.
+        if head.expectsContinue, head.hasBody, !hasMore {
+            ResponseSerializer.appendContinue(to: &connection.output)
+            flush(connection)
+        }
+        return connection.isOpen
+    }
+
+    /// Counts the bytes held of a body that is being read; over the budget the request is refused.
+    private func charge(_ connection: Connection, _ parserBytes: Int) {
+        guard connection.isOpen, !connection.closesAfterOutput else { return }
+        let bytes = parserBytes + (connection.sink?.bytesHeld ?? 0)
         statistics.bodyBytesHeld += bytes - connection.bodyCharged
         connection.bodyCharged = bytes
-        if statistics.bodyBytesHeld > configuration.bodiesBytesMax { refuseBody(connection) }
+        if statistics.bodyBytesHeld > configuration.bodiesBytesMax, !connection.isInFlight { refuseBody(connection) }
     }
 
     private func refuseBody(_ connection: Connection) {
         statistics.bodiesRefused += 1
+        statistics.limitHits[.bodiesBytes] += 1
         refuse(
             connection,
             .problem(
@@ -157,6 +230,13 @@ extension EventLoop {
 
     private func fail(_ connection: Connection, _ error: FramingError) {
         statistics.framingErrors += 1
+        switch error {
+        case .requestLineTooLong: statistics.limitHits[.requestLine] += 1
+        case .headersTooLarge, .trailersTooLarge: statistics.limitHits[.headerBytes] += 1
+        case .headersTooMany, .trailersTooMany: statistics.limitHits[.headerCount] += 1
+        case .bodyTooLarge: statistics.limitHits[.bodyBytes] += 1
+        default: break
+        }
         refuse(connection, error.response)
     }
 
@@ -164,6 +244,7 @@ extension EventLoop {
     func refuse(_ connection: Connection, _ response: Response) {
         connection.context.keepAlive = false
         connection.isInFlight = true
+        connection.isHeld = false
         respond(connection, response)
         connection.pending = []
         // Its body goes with it, not when the client closes.
@@ -194,6 +275,10 @@ extension EventLoop {
 
     private func complete(_ connection: Connection) {
         connection.isInFlight = false
+        // Let go at the end: unanswered, it would answer a connection that is half way to its next state.
+        let sink = connection.sink
+        connection.sink = nil
+        defer { withExtendedLifetime(sink) {} }
         release(connection)
         if !connection.state.answered(keepAlive: connection.context.keepAlive, now: now) {
             connection.closesAfterOutput = true
@@ -234,21 +319,18 @@ extension EventLoop {
             return send(connection.id.fd, base + start, bytes.count - start, Int32(MSG_NOSIGNAL))
         }
         if sent < 0 {
-            if errno == EAGAIN || errno == EINTR {
-                connection.state.writeBlocked(now: now)
-            } else {
-                close(connection)
-            }
+            // Whether the client takes nothing for too long is looked at with the clock.
+            connection.isTakingUnknown = true
+            if errno != EAGAIN && errno != EINTR { close(connection) }
             return
         }
         statistics.bytesOut += UInt64(sent)
+        connection.bytesSent += sent
+        connection.isTakingUnknown = true
         connection.outputStart += sent
         if connection.outputCount == 0 {
             connection.output.removeAll(keepingCapacity: connection.output.capacity <= 16384)
             connection.outputStart = 0
-            connection.state.writeEnded()
-        } else {
-            connection.state.writeProgressed(now: now)
         }
     }
 
@@ -256,7 +338,7 @@ extension EventLoop {
     func settle(_ connection: Connection) {
         guard connection.isOpen, !connection.isPumping else { return }
         if connection.outputCount == 0 {
-            if connection.isPeerClosed, !connection.isInFlight {
+            if connection.isPeerClosed, !connection.isInFlight, !connection.isHeld, !connection.isPostponed {
                 close(connection)
                 return
             }

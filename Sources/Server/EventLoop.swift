@@ -34,6 +34,11 @@ final class EventLoop: @unchecked Sendable {
     private var connections: [Connection?] = []
     private var registrationLast: UInt32 = 0
     private var ready: [Connection] = []
+    /// Connections that have more requests at hand than one turn takes.
+    private var postponed: [Connection] = []
+    private(set) var turnNumber: UInt64 = 0
+    /// Open connections by their address.
+    private var connectionsByAddress: [PeerAddress: Int] = [:]
     private let events = UnsafeMutablePointer<tally_event>.allocate(capacity: Int(TALLY_EPOLL_EVENTS_MAX))
     let scratch = UnsafeMutablePointer<UInt8>.allocate(capacity: EventLoop.receiveBytes)
 
@@ -57,7 +62,7 @@ final class EventLoop: @unchecked Sendable {
         self.listeners = listeners
         let limits = configuration.connection
         let shortest = min(
-            limits.headMilliseconds, limits.idleMilliseconds, limits.bodyGraceMilliseconds,
+            limits.headMilliseconds, limits.idleMilliseconds, limits.bodyStallMilliseconds,
             limits.writeStallMilliseconds, limits.closingMilliseconds, configuration.acceptPauseMilliseconds * 4)
         sweepMilliseconds = min(max(shortest / 4, 5), 250)
         epoll = tally_epoll_create()
@@ -104,12 +109,13 @@ final class EventLoop: @unchecked Sendable {
 
     private func turn() {
         let needsClock = statistics.connectionsOpen > 0 || !isAccepting && !listeners.isEmpty
-        let count = tally_epoll_wait(
-            epoll, events, TALLY_EPOLL_EVENTS_MAX, needsClock ? Int32(sweepMilliseconds) : -1)
+        let wait = needsClock ? Int32(sweepMilliseconds) : -1
+        let count = tally_epoll_wait(epoll, events, TALLY_EPOLL_EVENTS_MAX, postponed.isEmpty ? wait : 0)
         if count < 0 {
             precondition(errno == EINTR, "epoll_wait: errno \(errno)")
             return
         }
+        turnNumber += 1
         now = SteadyClock.nanoseconds()
         let second = WallClock.microseconds() / 1_000_000
         if second != dateSecond {
@@ -117,6 +123,7 @@ final class EventLoop: @unchecked Sendable {
             date = HTTPDate.format(seconds: max(second, 0))
         }
         for index in 0..<Int(count) { handle(events[index]) }
+        resumePostponed()
         repeat {
             pumpReady()
             handler.turnEnded()
@@ -165,6 +172,23 @@ final class EventLoop: @unchecked Sendable {
         ready.append(connection)
     }
 
+    /// Lets the next turn go on with a connection.
+    func postpone(_ connection: Connection) {
+        guard !connection.isPostponed else { return }
+        connection.isPostponed = true
+        statistics.limitHits[.pipelinedRequests] += 1
+        postponed.append(connection)
+    }
+
+    private func resumePostponed() {
+        var all: [Connection] = []
+        swap(&all, &postponed)
+        for connection in all {
+            connection.isPostponed = false
+            schedule(connection)
+        }
+    }
+
     private func publish() {
         published.withLock { $0 = statistics }
     }
@@ -175,8 +199,18 @@ final class EventLoop: @unchecked Sendable {
         switch mail {
         case .response(let id, let response):
             guard let connection = connection(id) else { return }
-            precondition(connection.isInFlight && connection.stream == nil, "an answer without a request")
-            respond(connection, response)
+            // Refused meanwhile, by a deadline or a limit, and so answered.
+            if connection.closesAfterOutput, !connection.isInFlight { return }
+            if connection.sink != nil, !connection.isInFlight {
+                refuse(connection, response)
+            } else {
+                precondition(connection.isInFlight && connection.stream == nil, "an answer without a request")
+                respond(connection, response)
+            }
+            schedule(connection)
+        case .wake(let id):
+            guard let connection = connection(id) else { return }
+            wake(connection)
             schedule(connection)
         case .piece(let id, let piece):
             guard let connection = connection(id) else { return }
@@ -219,21 +253,61 @@ final class EventLoop: @unchecked Sendable {
                 close(connection)
                 continue
             }
+            checkTaken(connection)
             switch connection.state.verdict(now: now) {
             case .wait:
                 break
-            case .answerTimeout:
-                statistics.timeouts += 1
+            case .answerTimeout(let deadline):
+                count(deadline)
                 refuse(
                     connection,
                     .problem(status: 408, code: "request_timeout", detail: "The request did not come in time."))
                 pump(connection)
-            case .close:
-                if !connection.isShutDown { statistics.timeouts += 1 }
+            case .close(let deadline):
+                count(deadline)
+                if deadline == .write { dropUntaken(connection) }
                 close(connection)
             }
         }
         resumeAccepting()
+    }
+
+    private func count(_ deadline: ConnectionState.Deadline) {
+        let limit: ServerLimit
+        switch deadline {
+        case .idle: limit = .idleTime
+        case .head: limit = .headTime
+        case .body: limit = .bodyRate
+        case .write: limit = .writeRate
+        // The client was answered for the last time and did not close: nothing of it is lost.
+        case .closing: return
+        }
+        statistics.timeouts += 1
+        statistics.limitHits[limit] += 1
+    }
+
+    /// Has the close reset the connection (SO_LINGER of socket(7)): what nobody takes would stay in the kernel's
+    /// memory.
+    private func dropUntaken(_ connection: Connection) {
+        var now = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(connection.id.fd, SOL_SOCKET, SO_LINGER, &now, socklen_t(MemoryLayout<linger>.size))
+    }
+
+    /// What the client's system has acknowledged is taken, what the socket's buffer holds is not: a client that reads
+    /// nothing is known although the kernel keeps its answer.
+    private func checkTaken(_ connection: Connection) {
+        guard connection.isTakingUnknown else { return }
+        let waiting = Int(max(tally_unacknowledged(connection.id.fd), 0))
+        if waiting == 0, connection.outputCount == 0 {
+            connection.isTakingUnknown = false
+            connection.bytesTaken = connection.bytesSent
+            connection.state.writeEnded()
+            return
+        }
+        // The end of our side counts as a byte that waits.
+        let taken = max(connection.bytesSent - waiting, connection.bytesTaken)
+        connection.state.writeWaits(bytesTaken: taken - connection.bytesTaken, now: now)
+        connection.bytesTaken = taken
     }
 
     // MARK: Connections
@@ -249,15 +323,18 @@ final class EventLoop: @unchecked Sendable {
         for _ in 0..<EventLoop.acceptsPerTurnMax {
             guard statistics.connectionsOpen < configuration.connectionsMax else {
                 statistics.acceptPauses += 1
+                statistics.limitHits[.connections] += 1
                 pauseAccepting()
                 return
             }
-            let fd = tally_accept(listener.fd)
+            var peer = tally_peer()
+            let fd = tally_accept(listener.fd, &peer)
             if fd < 0 {
                 switch errno {
                 case EMFILE, ENFILE, ENOMEM, ENOBUFS:
                     // The connection stays in the kernel's queue and would wake us without end.
                     statistics.acceptPauses += 1
+                    statistics.limitHits[.descriptors] += 1
                     acceptResumeAt = now + configuration.acceptPauseMilliseconds * 1_000_000
                     pauseAccepting()
                     return
@@ -267,18 +344,26 @@ final class EventLoop: @unchecked Sendable {
                     return
                 }
             }
-            open(fd, isTCP: listener.isTCP)
+            open(fd, from: PeerAddress(peer), isTCP: listener.isTCP)
         }
     }
 
-    private func open(_ fd: Int32, isTCP: Bool) {
+    private func open(_ fd: Int32, from peer: PeerAddress, isTCP: Bool) {
+        if !peer.isLocal {
+            let count = connectionsByAddress[peer, default: 0]
+            guard count < configuration.connectionsPerAddressMax else {
+                turnAway(fd)
+                return
+            }
+            connectionsByAddress[peer] = count + 1
+        }
         if isTCP {
             var on: Int32 = 1
             setsockopt(fd, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
         }
         registrationLast = registrationLast == .max ? 1 : registrationLast + 1
         let connection = Connection(
-            id: ConnectionID(registration: registrationLast, fd: fd),
+            id: ConnectionID(registration: registrationLast, fd: fd), peer: peer,
             state: ConnectionState(limits: configuration.connection, now: now),
             parser: RequestParser(limits: configuration.request), interest: TALLY_EPOLL_IN)
         while connections.count <= Int(fd) { connections.append(nil) }
@@ -289,12 +374,30 @@ final class EventLoop: @unchecked Sendable {
         watch(fd, TALLY_EPOLL_IN, connection.id)
     }
 
+    /// Too many from its address: told so, as far as the socket takes it at once.
+    private func turnAway(_ fd: Int32) {
+        statistics.limitHits[.connectionsPerAddress] += 1
+        let response = Response.problem(
+            status: 503, code: "too_many_connections", detail: "There are too many connections from this address.",
+            headers: [("Retry-After", "\(configuration.retryAfterSeconds)")])
+        var bytes: [UInt8] = []
+        _ = ResponseSerializer.append(response, context: .init(keepAlive: false), date: date, to: &bytes)
+        _ = send(fd, bytes, bytes.count, Int32(MSG_NOSIGNAL))
+        shutdown(fd, Int32(SHUT_WR))
+        Glibc.close(fd)
+    }
+
     func close(_ connection: Connection) {
         guard connection.isOpen else { return }
         connection.isOpen = false
+        if let count = connectionsByAddress[connection.peer] {
+            connectionsByAddress[connection.peer] = count > 1 ? count - 1 : nil
+        }
         release(connection)
         connection.stream = nil
         connections[Int(connection.id.fd)] = nil
+        // Last: a sink that goes unanswered says so, to a connection that is no more.
+        connection.sink = nil
         Glibc.close(connection.id.fd)
         statistics.connectionsOpen -= 1
         if !isAccepting { resumeAccepting() }

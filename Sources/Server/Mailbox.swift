@@ -7,6 +7,8 @@ internal import Platform
 enum Mail: Sendable {
     case response(ConnectionID, Response)
     case piece(ConnectionID, ChunkSink.Piece)
+    /// The sink of the body that is being read wants to be asked again.
+    case wake(ConnectionID)
     case stopAccepting
     /// Finish what is under way until the deadline on the steady clock.
     case drain(deadline: UInt64)

@@ -5,6 +5,9 @@ internal import Synchronization
 public enum BodyPolicy: Sendable {
     /// A body of at most so many bytes may follow; a longer one is refused with 413.
     case body(bytesMax: Int)
+    /// A body of at most so many bytes goes to a sink while it comes in, and is never whole in memory. The sink, made
+    /// on the loop thread, answers through the responder; `handle` is not called.
+    case stream(bytesMax: Int, @Sendable (Responder) -> any BodySink)
     /// The answer, at once. If a body was to follow, the connection closes after it.
     case answer(Response)
 }
@@ -47,6 +50,12 @@ public final class Responder: Sendable {
     public func send(_ response: Response) {
         precondition(!isUsed.exchange(true, ordering: .acquiringAndReleasing), "a second answer to one request")
         loop.submit(.response(connection, response))
+    }
+
+    /// From any thread: has the loop call `woken` of the request's sink, if it still has one. Not at once, even on the
+    /// loop thread.
+    public func wake() {
+        loop.mailbox.put(.wake(connection))
     }
 }
 

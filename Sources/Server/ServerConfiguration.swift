@@ -5,10 +5,15 @@ public struct ServerConfiguration: Sendable {
     public var listen: [ListenAddress]
     /// Open connections; at the limit nothing is accepted until one closes (the kernel's queue holds the rest).
     public var connectionsMax = 1024
+    /// Of them from one address; over it a connection is answered 503 and closed. Not for Unix sockets.
+    public var connectionsPerAddressMax = 512
     /// Length of the kernel's queue of connections not yet accepted.
     public var acceptQueueMax = 1024
     public var request = RequestParser.Limits()
     public var connection = ConnectionState.Limits()
+    /// Requests of one connection that are taken in one turn of the loop; the others wait for the next, so that a flood
+    /// on one connection does not starve the rest.
+    public var pipelinedRequestsMax = 16
     /// Bytes kept of pipelined requests that wait for the answer before them; then reading stops.
     public var pendingBytesMax = 65536
     /// Bytes of answers waiting to be taken; over it, the connection's next request waits.
@@ -32,7 +37,9 @@ public struct ServerConfiguration: Sendable {
             "pendingBytesMax \(pendingBytesMax) holds no head of \(request.headBytesMax) bytes")
         precondition(outputBytesMax > 0, "outputBytesMax \(outputBytesMax)")
         precondition(bodiesBytesMax > 0, "bodiesBytesMax \(bodiesBytesMax)")
-        precondition(connection.bodyBytesPerSecondMin > 0, "bodyBytesPerSecondMin 0")
+        precondition(connectionsPerAddressMax > 0, "connectionsPerAddressMax \(connectionsPerAddressMax)")
+        precondition(pipelinedRequestsMax > 0, "pipelinedRequestsMax \(pipelinedRequestsMax)")
+        precondition(connection.bytesPerSecondMin > 0, "bytesPerSecondMin 0")
     }
 }
 
@@ -106,6 +113,40 @@ public struct ServerStatistics: Hashable, Sendable {
     public var timeouts: UInt64 = 0
     public var bodiesRefused: UInt64 = 0
     public var acceptPauses: UInt64 = 0
+    /// How often each limit was hit.
+    public var limitHits = LimitHits()
 
     public init() {}
+}
+
+/// The limits of the server that a client can hit. The raw values are words for `/metrics`.
+public enum ServerLimit: String, CaseIterable, Sendable {
+    case requestLine = "request_line"
+    case headerBytes = "header_bytes"
+    case headerCount = "header_count"
+    case bodyBytes = "body_bytes"
+    case bodiesBytes = "bodies_bytes"
+    case connections
+    case connectionsPerAddress = "connections_per_address"
+    case descriptors
+    case pipelinedRequests = "pipelined_requests"
+    case headTime = "head_time"
+    case bodyRate = "body_rate"
+    case writeRate = "write_rate"
+    case idleTime = "idle_time"
+}
+
+/// A count for each limit.
+public struct LimitHits: Hashable, Sendable {
+    private var counts = [UInt64](repeating: 0, count: ServerLimit.allCases.count)
+
+    public subscript(limit: ServerLimit) -> UInt64 {
+        get { counts[LimitHits.index(limit)] }
+        set { counts[LimitHits.index(limit)] = newValue }
+    }
+
+    private static func index(_ limit: ServerLimit) -> Int {
+        guard let index = ServerLimit.allCases.firstIndex(of: limit) else { preconditionFailure("\(limit)") }
+        return index
+    }
 }

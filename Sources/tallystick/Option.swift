@@ -35,13 +35,50 @@ struct Option {
         Option(
             name: "connections-max", kind: .integer(1...65_536), standard: "4096", help: "open connections at once"),
         Option(
+            name: "connections-per-address-max", kind: .integer(1...65_536), standard: "2048",
+            help: "of them from one address (of IPv6: one /64)"),
+        Option(
+            name: "request-line-bytes-max", kind: .integer(8000...65_536), standard: "8192", help: "else 414"),
+        Option(
+            name: "header-bytes-max", kind: .integer(1024...1_048_576), standard: "16384",
+            help: "all headers of a request; else 431"),
+        Option(name: "headers-max", kind: .integer(8...10_000), standard: "100", help: "of a request; else 431"),
+        Option(
+            name: "pipelined-requests-max", kind: .integer(1...10_000), standard: "16",
+            help: "requests of one connection before others get their turn"),
+        Option(
+            name: "head-seconds", kind: .integer(1...600), standard: "10",
+            help: "for a request's head, and for the first byte of a connection"),
+        Option(
+            name: "body-stall-seconds", kind: .integer(1...600), standard: "10",
+            help: "how long a body may bring nothing"),
+        Option(
+            name: "write-stall-seconds", kind: .integer(1...600), standard: "10",
+            help: "how long a client may take nothing of its answer"),
+        Option(
+            name: "bytes-per-second-min", kind: .integer(1...1_000_000), standard: "1024",
+            help: "the slowest that bodies may come and answers be taken"),
+        Option(
+            name: "idle-seconds", kind: .integer(1...86_400), standard: "60", help: "between requests of a connection"),
+        Option(
             name: "events-per-request-max", kind: .integer(1...30_000), standard: "10000",
             help: "events in one POST /v1/events"),
         Option(
             name: "events-body-mib-max", kind: .integer(1...1024), standard: "32", help: "body of POST /v1/events"),
         Option(
-            name: "callback-body-mib-max", kind: .integer(1...4096), standard: "256",
-            help: "body of a LiteLLM callback"),
+            name: "callback-body-mib-max", kind: .integer(1...65_536), standard: "1024",
+            help: "body of a LiteLLM callback, which streams"),
+        Option(
+            name: "small-body-kib-max", kind: .integer(16...65_536), standard: "1024", help: "body of anything else"),
+        Option(
+            name: "bodies-mib-max", kind: .integer(8...65_536), standard: "128",
+            help: "request bodies in memory, all connections together"),
+        Option(
+            name: "key-requests-per-second", kind: .integer(0...1_000_000), standard: "0",
+            help: "of one key, over it 429; 0 for any number"),
+        Option(
+            name: "key-requests-burst", kind: .integer(1...1_000_000), standard: "100",
+            help: "requests that a key may make at once"),
         Option(
             name: "pending-mib-max", kind: .integer(1...4096), standard: "64",
             help: "bytes waiting for the writer before it answers 503"),

@@ -36,6 +36,8 @@ func serve(_ settings: Settings) {
     sigaddset(&signals, SIGINT)
     pthread_sigmask(SIG_BLOCK, &signals, nil)
     signal(SIGPIPE, SIG_IGN)
+    // A file at its size limit (setrlimit(2)) is a full disk, EFBIG, not the end.
+    signal(SIGXFSZ, SIG_IGN)
 
     do {
         let daemon = try Daemon(folder: folder, address: address, settings: settings)
@@ -109,35 +111,29 @@ private final class Daemon {
         limits.eventsPerRequestMax = settings.integer("events-per-request-max")
         limits.eventsBodyBytesMax = settings.integer("events-body-mib-max") << 20
         limits.callbackBodyBytesMax = settings.integer("callback-body-mib-max") << 20
+        limits.keyRequestsPerSecond = settings.integer("key-requests-per-second")
+        limits.keyRequestsBurst = settings.integer("key-requests-burst")
+        limits.smallBodyBytesMax = settings.integer("small-body-kib-max") << 10
         keys = KeyStore(folder: folder)
-        let statistics = Lock<(@Sendable () -> ServerStatistics)?>(nil)
+        let metrics = Lock<(@Sendable () -> String)?>(nil)
         let api = API(
             writer: writer, log: log, models: models, tree: tree,
             logOrigin: origin.isEmpty ? Checkpoint.standardOrigin(logID: log.id) : origin,
             keys: keys,
             parked: try ParkedStore(folder: folder), limits: limits,
-            extraMetrics: {
-                guard let statistics = statistics.withLock({ $0 }) else { return "" }
-                return serverMetrics(statistics())
-            })
-        var configuration = ServerConfiguration(listen: [address])
-        if !settings.text("socket").isEmpty { configuration.listen.append(.unix(path: settings.text("socket"))) }
-        configuration.connectionsMax = settings.integer("connections-max")
-        configuration.bodiesBytesMax = max(limits.callbackBodyBytesMax, limits.eventsBodyBytesMax) + (64 << 20)
+            extraMetrics: { metrics.withLock { $0 }?() ?? "" })
+        let configuration = serverConfiguration(settings, address: address)
         server = Server(configuration: configuration, handler: Handler(api: api))
         let server = self.server
-        statistics.withLock { $0 = { server.statistics() } }
+        metrics.withLock { $0 = { serverMetrics(server.statistics(), apiHits: api.limitHits) } }
         try server.start()
         keys.uses.start()
 
-        for (name, value) in [
-            ("connections_max", configuration.connectionsMax), ("events_body_bytes_max", limits.eventsBodyBytesMax),
-            ("callback_body_bytes_max", limits.callbackBodyBytesMax),
-            ("bodies_bytes_max", configuration.bodiesBytesMax),
-            ("events_per_request_max", limits.eventsPerRequestMax),
+        let figures = [
             ("writer_pending_bytes_max", writerLimits.pendingBytesMax),
             ("group_records_max", writerLimits.groupRecordsMax), ("map_bytes", settings.integer("map-gib") << 30),
-        ] {
+        ]
+        for (name, value) in configuration.figures + limits.figures + figures {
             LogLine.write(.info, "limit", [name: String(value)])
         }
     }
@@ -175,6 +171,8 @@ private struct Handler: RequestHandler {
     func accept(head: RequestHead) -> BodyPolicy {
         switch api.accept(head: head) {
         case .body(let bytesMax): .body(bytesMax: bytesMax)
+        case .stream(let bytesMax, let makeSink):
+            .stream(bytesMax: bytesMax) { responder in makeSink({ responder.send($0) }, { responder.wake() }) }
         case .answer(let response): .answer(response)
         }
     }
@@ -182,22 +180,4 @@ private struct Handler: RequestHandler {
     func handle(_ request: Request, _ responder: Responder) {
         api.handle(request) { responder.send($0) }
     }
-}
-
-private func serverMetrics(_ statistics: ServerStatistics) -> String {
-    var page = MetricsPage()
-    page.gauge("tallystick_http_connections", "Open connections.", UInt64(statistics.connectionsOpen))
-    page.counter("tallystick_http_connections_total", "Connections accepted.", statistics.connectionsAccepted)
-    page.counter("tallystick_http_requests_total", "Whole requests.", statistics.requests)
-    page.counter("tallystick_http_responses_2xx_total", "Answers 2xx.", statistics.responses2xx)
-    page.counter("tallystick_http_responses_4xx_total", "Answers 4xx.", statistics.responses4xx)
-    page.counter("tallystick_http_responses_5xx_total", "Answers 5xx.", statistics.responses5xx)
-    page.counter("tallystick_http_received_bytes_total", "Bytes received.", statistics.bytesIn)
-    page.counter("tallystick_http_sent_bytes_total", "Bytes sent.", statistics.bytesOut)
-    page.gauge("tallystick_http_body_bytes", "Bytes of bodies held.", UInt64(statistics.bodyBytesHeld))
-    page.counter("tallystick_http_framing_errors_total", "Requests that were not HTTP.", statistics.framingErrors)
-    page.counter("tallystick_http_timeouts_total", "Connections closed by a deadline.", statistics.timeouts)
-    page.counter("tallystick_http_bodies_refused_total", "Bodies over a limit.", statistics.bodiesRefused)
-    page.counter("tallystick_http_accept_pauses_total", "Times accepting paused.", statistics.acceptPauses)
-    return page.text
 }

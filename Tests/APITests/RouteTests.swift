@@ -80,7 +80,7 @@ struct RouteTests {
             Issue.record("allowed")
             return
         }
-        #expect(allow == "POST, GET, HEAD")
+        #expect(allow == "POST, GET, HEAD, OPTIONS")
         guard case .route(let route, _) = Route.match(.head, ["healthz"]) else {
             Issue.record("no HEAD")
             return

@@ -144,6 +144,60 @@ import Testing
         }
     }
 
+    /// The value of a frame, to be put elsewhere.
+    private func copy(_ first: UInt64, _ transaction: OpaquePointer, _ frames: Database) throws -> [UInt8] {
+        Array(try #require(try getValue(transaction, frames, first)))
+    }
+
+    private func put(_ bytes: [UInt8], _ first: UInt64, _ transaction: OpaquePointer, _ frames: Database) throws {
+        try putValue(transaction, frames, first, count: bytes.count, flags: 0) { $0.copyBytes(from: bytes) }
+    }
+
+    /// Says that it begins at `first`, wherever it came from.
+    private func restamped(_ bytes: [UInt8], _ first: UInt64) -> [UInt8] {
+        var bytes = bytes
+        withUnsafeBytes(of: first.littleEndian) { bytes.replaceSubrange(16..<24, with: $0) }
+        return bytes
+    }
+
+    @Test func `frames that were moved, doubled or put between others are named where it was done`() throws {
+        typealias Change = (OpaquePointer, Database) throws -> Void
+        let changes: [(UInt64, Change)] = [
+            // Two frames in each other's place, as they are and with the positions that belong there.
+            (31, { transaction, frames in
+                let (one, other) = (try copy(31, transaction, frames), try copy(61, transaction, frames))
+                try put(other, 31, transaction, frames)
+                try put(one, 61, transaction, frames)
+            }),
+            (31, { transaction, frames in
+                let (one, other) = (try copy(31, transaction, frames), try copy(61, transaction, frames))
+                try put(restamped(other, 31), 31, transaction, frames)
+                try put(restamped(one, 61), 61, transaction, frames)
+            }),
+            // A frame more, over positions that are taken.
+            (32, { try put(restamped(copy(31, $0, $1), 32), 32, $0, $1) }),
+            // A frame again in the place of the next.
+            (34, { try put(restamped(copy(31, $0, $1), 34), 34, $0, $1) }),
+            // An older one with fewer records.
+            (32, { try put(restamped(copy(598, $0, $1), 31), 31, $0, $1) }),
+        ]
+        for (index, (position, change)) in changes.enumerated() {
+            try withFolder { folder in
+                do {
+                    let log = try openLog(folder)
+                    try fill(log, (0..<199).map { number in [[UInt8(number)], [2], [3]] })
+                    try log.append([[1]], recordedAt: log.lastRecordedAt)
+                }
+                try tamper(folder, change)
+                guard case .corrupt(let found, _)? = logError({ _ = try openLog(folder).verify() }) else {
+                    Issue.record("change \(index) holds")
+                    return
+                }
+                #expect(found >= position - 1 && found <= position + 2, "change \(index): \(found)")
+            }
+        }
+    }
+
     @Test func `history that is rewritten with hashes of its own does not chain`() throws {
         try withFolder { folder in
             do {

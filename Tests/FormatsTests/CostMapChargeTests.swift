@@ -53,7 +53,7 @@ import Testing
         #expect(!captures.isEmpty)
         for capture in captures {
             let items = try LiteLLMFormat.parse(
-                body: capture.body, keyName: "test", defaultOrg: "org-1", itemsMax: 1000)
+                body: capture.body, keyName: "test", defaultOrg: "org-1")
             #expect(!items.isEmpty)
             for item in items {
                 guard case .event(let event) = item.outcome, case .call(let call) = event.fact else {

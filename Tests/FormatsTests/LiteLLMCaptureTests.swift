@@ -165,7 +165,7 @@ import Testing
         var events: [Event] = []
         for capture in Capture.of("litellm_generic", label) {
             let items = try LiteLLMFormat.parse(
-                body: capture.body, keyName: Name(checked: "prod"), defaultOrg: nil, itemsMax: 1000)
+                body: capture.body, keyName: Name(checked: "prod"), defaultOrg: nil)
             for item in items {
                 guard case .event(let event) = item.outcome else {
                     Issue.record("\(label) \(item)")

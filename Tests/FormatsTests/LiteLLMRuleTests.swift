@@ -23,9 +23,9 @@ import Testing
         return "{" + all.sorted { $0.key < $1.key }.map { "\"\($0.key)\":\($0.value)" }.joined(separator: ",") + "}"
     }
 
-    static func parse(_ body: String, defaultOrg: String? = nil, itemsMax: Int = 1000) throws(BodyError) -> [DoorItem] {
+    static func parse(_ body: String, defaultOrg: String? = nil) throws(BodyError) -> [DoorItem] {
         try LiteLLMFormat.parse(
-            body: Array(body.utf8), keyName: key, defaultOrg: defaultOrg.map { Name(checked: $0) }, itemsMax: itemsMax)
+            body: Array(body.utf8), keyName: key, defaultOrg: defaultOrg.map { Name(checked: $0) })
     }
 
     static func call(_ item: String, defaultOrg: String? = nil) throws -> Call {
@@ -329,11 +329,74 @@ import Testing
         #expect { try Self.parse(body) } throws: { ($0 as? BodyError)?.code == code }
     }
 
-    @Test func `more items than the limit are refused`() {
-        #expect(throws: BodyError(code: "too_many_items", detail: "The body has more than 2 items.")) {
-            try Self.parse("[\(Self.item()),null,null]", itemsMax: 2)
+    @Test func `an item longer than the limit is parked, its neighbours are not`() throws {
+        let long = "{\"messages\":\"" + String(repeating: "x", count: 3000) + "\\\"},{\"}"
+        for (body, expected) in [
+            ("[\(Self.item()),\(long),\(Self.item())]", "epe"), ("\(Self.item())\n\(long)\n\(Self.item())", "epe"),
+            (long, "p"), ("[\(long)", "pp"), ("null\n\(long)", "np"),
+        ] {
+            let items = try LiteLLMFormat.parse(
+                body: Array(body.utf8), keyName: Self.key, defaultOrg: nil, itemBytesMax: 2000)
+            #expect(Self.verdicts(items) == expected, "\(body.prefix(20))")
+            for case .parked(let parked) in items.map(\.outcome) where parked.code != "invalid_json" {
+                #expect(parked.code == "item_too_large")
+            }
         }
-        #expect((try? Self.parse("[\(Self.item()),null]", itemsMax: 2))?.count == 2)
+    }
+
+    /// Bodies of every form, whole and broken.
+    static var cutBodies: [String] {
+        [
+            "[#,#,null,#]", " [ # , NaN , # ] ", "#", " #\n#\nnull\n", "[#,{\"a\":\"x\" \\\"},#]", "[#,#]x", "[# #]",
+            "[#,,#,]", "#\n{\"a\":\n#\n#", "##\n#", "{bad\n#", "{\n\"a\":\n1,\n", "[#,{\"a\":[}],#]",
+            "[1,\"]\\\\\",#]", "[#", "null\n#", "[", "{",
+        ]
+    }
+
+    @Test(arguments: cutBodies)
+    func `the items do not depend on how the body is cut`(_ template: String) throws {
+        let body = Array(template.replacing("#", with: Self.item()).utf8)
+        for limit in [1 << 20, 300] {
+            let whole = try LiteLLMFormat.parse(body: body, keyName: Self.key, defaultOrg: nil, itemBytesMax: limit)
+            let cuts = [body.map { [$0] }] + (1..<body.count).map { [Array(body[..<$0]), Array(body[$0...])] }
+            for pieces in cuts {
+                let items = try LiteLLMFormat.parse(
+                    pieces: pieces, keyName: Self.key, defaultOrg: nil, itemBytesMax: limit)
+                // How far a line too long was read when it was given up is the one thing that a cut can change.
+                #expect(limit == 300 ? Self.verdicts(items) == Self.verdicts(whole) : items == whole)
+            }
+        }
+    }
+
+    @Test func `captures fed in pieces are the captures`() throws {
+        var random = Seeded(state: 7)
+        for capture in Capture.of("litellm_generic") where capture.body.count < 200_000 {
+            var pieces: [[UInt8]] = []
+            var start = 0
+            while start < capture.body.count {
+                let end = min(capture.body.count, start + 1 + random.below(20_000))
+                pieces.append(Array(capture.body[start..<end]))
+                start = end
+            }
+            let whole = try LiteLLMFormat.parse(body: capture.body, keyName: Self.key, defaultOrg: nil)
+            let parts = try LiteLLMFormat.parse(
+                pieces: pieces, keyName: Self.key, defaultOrg: nil, itemBytesMax: 1 << 24)
+            #expect(parts == whole)
+        }
+    }
+
+    @Test func `only the unfinished item is held`() throws {
+        var body = try LiteLLMBody(keyName: Self.key, defaultOrg: nil, itemBytesMax: 1 << 20)
+        var items: [DoorItem] = []
+        let piece = Array((Self.item() + ",").utf8)
+        try body.take(Array("[".utf8), into: &items)
+        for _ in 0..<200 { try body.take(piece, into: &items) }
+        #expect(items.count == 200)
+        #expect(body.bytesHeld < 4 * piece.count)
+        let long = [UInt8](repeating: 0x78, count: 65_536)
+        try body.take(Array("{\"a\":\"".utf8), into: &items)
+        for _ in 0..<100 { try body.take(long, into: &items) }
+        #expect(body.bytesHeld < 5 << 20)
     }
 
     @Test func `text inside a prompt is never read as an item, however the item around it is broken`() throws {
@@ -404,11 +467,11 @@ import Testing
                 default: body.removeSubrange(at..<min(body.count, at + random.below(40)))
                 }
             }
-            _ = try? LiteLLMFormat.parse(body: body, keyName: Self.key, defaultOrg: nil, itemsMax: 1000)
+            _ = try? LiteLLMFormat.parse(body: body, keyName: Self.key, defaultOrg: nil)
         }
         let burst = Capture.of("litellm_generic", "mock_burst20")[0].body
         let cut = try LiteLLMFormat.parse(
-            body: Array(burst[..<(burst.count / 2)]), keyName: Self.key, defaultOrg: nil, itemsMax: 1000)
+            body: Array(burst[..<(burst.count / 2)]), keyName: Self.key, defaultOrg: nil)
         let verdicts = Self.verdicts(cut)
         #expect(verdicts.count >= 10 && verdicts.dropLast().allSatisfy { $0 == "e" } && verdicts.last == "p")
     }

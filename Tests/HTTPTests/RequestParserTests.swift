@@ -27,7 +27,18 @@ import Testing
             "GET /x [y=z]", "9112 3.2.2 absolute-form"),
         Good("GET HTTPS://a HTTP/1.1\r\nHost: a\r\n\r\n", "GET /", "9112 3.2.2 absolute-form without path"),
         Good("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS /*", "9112 3.2.4 asterisk-form"),
-        Good("GET / HTTP/1.1\r\nHost:\r\n\r\n", "GET /", "9112 3.2 empty Host"),
+        Good("GET / HTTP/1.1\r\nHost: a%2Eb:\r\n\r\n", "GET /", "3986 3.2.3 empty port, encoded host"),
+        Good("GET / HTTP/1.1\r\nHost: 127.0.0.1:65535\r\n\r\n", "GET /", "3986 3.2.3 last port"),
+        Good("get / HTTP/1.1\r\nHost: a\r\n\r\n", "get /", "9110 9.1 methods have a case"),
+        Good("GET /a%2F..%2Fb/%2E%2E/x HTTP/1.1\r\nHost: a\r\n\r\n", "GET /a/../b|..|x", "3986 2.2 encoded stays data"),
+        Good("GET //a//b HTTP/1.1\r\nHost: a\r\n\r\n", "GET /|a||b", "3986 3.3 empty segments stay"),
+        Good("GET /...//.a/b. HTTP/1.1\r\nHost: a\r\n\r\n", "GET /...||.a|b.", "3986 5.2.4 dots in names"),
+        Good("GET /?a=1&a=2&&=3 HTTP/1.1\r\nHost: a\r\n\r\n", "GET / [a=1&a=2&=3]", "names given twice are both seen"),
+        Good("GET /?..=../.. HTTP/1.1\r\nHost: a\r\n\r\n", "GET / [..=../..]", "3986 3.4 dots in a query"),
+        Good(
+            "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\n\r\n",
+            "GET /", "9110 7.8 an upgrade is not taken"),
+        Good("GET / HTTP/1.1\r\nHost: a\r\nX: caf\u{E9}\r\n\r\n", "GET /", "9110 5.5 obs-text"),
         Good("GET / HTTP/1.1\r\nHost: [::1]:8787\r\n\r\n", "GET /", "3986 3.2.2 IPv6"),
         Good("GET / HTTP/1.1\r\nHost: a\r\nX:  \t v \t \r\nY:\r\n\r\n", "GET /", "9112 5 space around values"),
         Good("PURGE / HTTP/1.1\r\nHost: a\r\n\r\n", "PURGE /", "9110 9.1 other methods"),
@@ -111,11 +122,24 @@ import Testing
         Bad("\r\n\r\nGET / HTTP/1.1\r\n\(host)\r\n", .malformedRequestLine, "9112 2.2 two empty lines"),
         Bad("CONNECT a:80 HTTP/1.1\r\n\(host)\r\n", .methodUnsupported, "9110 9.3.6"),
         Bad("TRACE / HTTP/1.1\r\n\(host)\r\n", .methodUnsupported, "9110 9.3.8"),
-        Bad(String(repeating: "M", count: 33) + " / HTTP/1.1\r\n\(host)\r\n", .methodUnsupported, "9110 9.1"),
+        Bad(String(repeating: "M", count: 33) + " / HTTP/1.1\r\n\(host)\r\n", .methodUnsupported, "9112 3 long method"),
+        Bad(String(repeating: "M", count: 100_000), .methodUnsupported, "9112 3 endless method"),
         Bad("GET * HTTP/1.1\r\n\(host)\r\n", .targetInvalid, "9112 3.2.4 asterisk is for OPTIONS"),
         Bad("GET a/b HTTP/1.1\r\n\(host)\r\n", .targetInvalid, "9112 3.2 relative path"),
         Bad("GET ftp://a/ HTTP/1.1\r\n\(host)\r\n", .targetInvalid, "9112 3.2.2 scheme"),
         Bad("GET http:///x HTTP/1.1\r\n\(host)\r\n", .targetInvalid, "9110 4.2.1 no host"),
+        Bad("GET a.example:80 HTTP/1.1\r\n\(host)\r\n", .targetInvalid, "9112 3.2.3 authority-form is for CONNECT"),
+        Bad("GET http://a:x/ HTTP/1.1\r\n\(host)\r\n", .targetInvalid, "3986 3.2.3 port"),
+        Bad("GET http://[::1/ HTTP/1.1\r\n\(host)\r\n", .targetInvalid, "3986 3.2.2 bracket"),
+        Bad("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", .versionUnsupported, "9113 3.4 preface of HTTP/2"),
+        Bad("GET /a/../b HTTP/1.1\r\n\(host)\r\n", .targetInvalid, "3986 5.2.4 .."),
+        Bad("GET /.. HTTP/1.1\r\n\(host)\r\n", .targetInvalid, "3986 5.2.4 .. at the end"),
+        Bad("GET /./a HTTP/1.1\r\n\(host)\r\n", .targetInvalid, "3986 5.2.4 ."),
+        Bad("GET http://a/../b HTTP/1.1\r\n\(host)\r\n", .targetInvalid, "3986 5.2.4 .. behind a host"),
+        Bad("GET /a%00b HTTP/1.1\r\n\(host)\r\n", .targetInvalid, "3986 7.3 NUL"),
+        Bad("GET /?a=%00 HTTP/1.1\r\n\(host)\r\n", .targetInvalid, "3986 7.3 NUL"),
+        Bad("GET /a\u{0}b HTTP/1.1\r\n\(host)\r\n", .targetInvalid, "3986 2 NUL"),
+        Bad("GET /a%C0%AFb HTTP/1.1\r\n\(host)\r\n", .targetInvalid, "3629 3 overlong slash"),
         Bad("GET http://u@a/ HTTP/1.1\r\n\(host)\r\n", .targetInvalid, "9110 4.2.4 user information"),
         Bad("GET /#x HTTP/1.1\r\n\(host)\r\n", .targetInvalid, "3986 3.5 fragment"),
         Bad("GET /é HTTP/1.1\r\n\(host)\r\n", .targetInvalid, "3986 2 ASCII"),
@@ -141,6 +165,17 @@ import Testing
         Bad("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", .hostInvalid, "9112 3.2"),
         Bad("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", .hostInvalid, "9112 3.2"),
         Bad("GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", .hostInvalid, "9112 3.2"),
+        Bad("GET / HTTP/1.1\r\nHost:\r\n\r\n", .hostInvalid, "9110 4.2.1 empty Host"),
+        Bad("GET / HTTP/1.1\r\nHost: :80\r\n\r\n", .hostInvalid, "9110 4.2.1 port without a host"),
+        Bad("GET / HTTP/1.1\r\nHost: a:b\r\n\r\n", .hostInvalid, "3986 3.2.3 port"),
+        Bad("GET / HTTP/1.1\r\nHost: a:1:2\r\n\r\n", .hostInvalid, "3986 3.2.3 two ports"),
+        Bad("GET / HTTP/1.1\r\nHost: a:65536\r\n\r\n", .hostInvalid, "3986 3.2.3 port too high"),
+        Bad("GET / HTTP/1.1\r\nHost: ::1\r\n\r\n", .hostInvalid, "3986 3.2.2 IPv6 without brackets"),
+        Bad("GET / HTTP/1.1\r\nHost: []\r\n\r\n", .hostInvalid, "3986 3.2.2 empty brackets"),
+        Bad("GET / HTTP/1.1\r\nHost: a%2\r\n\r\n", .hostInvalid, "3986 2.1"),
+        Bad("GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", .hostInvalid, "9112 3.2 list"),
+        Bad(get("Authorization: Bearer a\r\nauthorization: Bearer b\r\n"), .headerRepeated, "9110 5.3"),
+        Bad(get("Content-Type: a/b\r\nContent-Type: a/b\r\n"), .headerRepeated, "9110 5.3"),
         Bad(
             get("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n"),
             .transferEncodingWithLength, "9112 6.1 smuggling"),
@@ -150,6 +185,13 @@ import Testing
         Bad(get("Transfer-Encoding: identity\r\n"), .transferEncodingUnsupported, "9112 6.1"),
         Bad(get("Transfer-Encoding: xchunked\r\n"), .transferEncodingUnsupported, "9112 6.1"),
         Bad(get("Transfer-Encoding:\r\n"), .transferEncodingUnsupported, "9112 6.1"),
+        Bad(get("Transfer-Encoding: chunked, chunked\r\n"), .transferEncodingUnsupported, "9112 6.1"),
+        Bad(get("Transfer-Encoding: chunked;q=1\r\n"), .transferEncodingUnsupported, "9112 7 no parameters"),
+        Bad(get("Transfer-Encoding: \"chunked\"\r\n"), .transferEncodingUnsupported, "9112 7"),
+        Bad(get("Transfer-Encoding: chunked,\r\n"), .transferEncodingUnsupported, "9112 6.1"),
+        Bad(get("Transfer-Encoding: \u{B}chunked\r\n"), .headerValueInvalid, "9110 5.5 vertical tab"),
+        Bad(get("Transfer-Encoding : chunked\r\n"), .headerMalformed, "9112 5.1 smuggling"),
+        Bad(get("Transfer-Encoding: chunked\r\nContent-Length: 3\r\n"), .transferEncodingWithLength, "9112 6.1"),
         Bad(get("Content-Length:\r\n"), .contentLengthInvalid, "9110 8.6"),
         Bad(get("Content-Length: +5\r\n"), .contentLengthInvalid, "9110 8.6 sign"),
         Bad(get("Content-Length: -1\r\n"), .contentLengthInvalid, "9110 8.6 sign"),
@@ -157,15 +199,26 @@ import Testing
         Bad(get("Content-Length: 5, 5\r\n"), .contentLengthInvalid, "9110 8.6 list"),
         Bad(get("Content-Length: 5 5\r\n"), .contentLengthInvalid, "9110 8.6"),
         Bad(get("Content-Length: 9223372036854775808\r\n"), .contentLengthInvalid, "9110 8.6 overflow"),
+        Bad(get("Content-Length: 99999999999999999999\r\n"), .contentLengthInvalid, "9110 8.6 overflow"),
+        Bad(get("Content-Length: 1e1\r\n"), .contentLengthInvalid, "9110 8.6"),
+        Bad(get("Content-Length: 5;\r\n"), .contentLengthInvalid, "9110 8.6"),
         Bad(get("Content-Length: 5\r\nContent-Length: 5\r\n"), .contentLengthRepeated, "9110 8.6"),
         Bad(get("Content-Length: 1001\r\n"), .bodyTooLarge, "9110 15.5.14"),
         Bad(get("Expect: 200-ok\r\n"), .expectationUnsupported, "9110 10.1.1"),
+        Bad(get("Expect: 100-continue, 200-ok\r\n"), .expectationUnsupported, "9110 10.1.1"),
+        Bad(get("Expect:\r\n"), .expectationUnsupported, "9110 10.1.1"),
         Bad(chunked("\r\n"), .chunkSizeInvalid, "9112 7.1 no digits"),
         Bad(chunked("+3\r\nabc\r\n"), .chunkSizeInvalid, "9112 7.1 sign"),
         Bad(chunked("0x3\r\nabc\r\n"), .chunkSizeInvalid, "9112 7.1 prefix"),
         Bad(chunked("3 \r\nabc\r\n"), .chunkSizeInvalid, "9112 7.1 space"),
         Bad(chunked("00000000000000003\r\n"), .chunkSizeInvalid, "9112 7.1 17 digits"),
         Bad(chunked("FFFFFFFFFFFFFFFF\r\n"), .chunkSizeInvalid, "9112 7.1 overflow"),
+        Bad(chunked("-1\r\n"), .chunkSizeInvalid, "9112 7.1 sign"),
+        Bad(chunked("g\r\n"), .chunkSizeInvalid, "9112 7.1 digits"),
+        Bad(chunked(" 3\r\nabc\r\n"), .chunkSizeInvalid, "9112 7.1 space"),
+        Bad(chunked("3 ;a\r\nabc\r\n"), .chunkSizeInvalid, "9112 7.1.1 space before an extension"),
+        Bad(chunked("3;a\u{0}\r\nabc\r\n"), .chunkSizeInvalid, "9112 7.1.1 NUL in an extension"),
+        Bad(chunked("3\r\nabcPOST"), .chunkUnterminated, "9112 7.1 no end"),
         Bad(chunked("7FFFFFFFFFFFFFFF\r\n"), .bodyTooLarge, "9110 15.5.14"),
         Bad(
             chunked("3e8\r\n" + String(repeating: "x", count: 1000) + "\r\n1\r\n"),
@@ -183,6 +236,9 @@ import Testing
         Bad(chunked("0\r\nX : 1\r\n\r\n"), .trailerMalformed, "9112 7.1.2"),
         Bad(chunked("0\r\nX\r\n\r\n"), .trailerMalformed, "9112 7.1.2"),
         Bad(chunked("0\r\nX: 1\n\r\n"), .trailerMalformed, "9112 7.1.2 bare LF"),
+        Bad(
+            chunked("0\r\n" + (0...100).map { "T\($0): v\r\n" }.joined() + "\r\n"),
+            .trailersTooMany, "6585 5 101 trailers"),
         Bad(chunked("0\r\n\rX"), .lineEndingInvalid, "9112 7.1"),
         Bad(chunked("0\r\nX:" + String(repeating: "v", count: 16384)), .trailersTooLarge, "6585 5"),
     ]
@@ -220,7 +276,7 @@ import Testing
             }
         }
         // Without its end in sight as well: nobody makes us keep more.
-        let endless = [UInt8](repeating: UInt8(ascii: "x"), count: limits.requestLineBytesMax + 2)
+        let endless = bytes("GET /" + String(repeating: "x", count: limits.requestLineBytesMax))
         #expect(read([endless]).error == .requestLineTooLong)
     }
 
@@ -279,6 +335,65 @@ import Testing
             return
         }
         #expect(!head.expectsContinue)
+    }
+
+    @Test(arguments: [
+        "Content-Length: 12\r\n\r\nabcdefghijkl",
+        "Transfer-Encoding: chunked\r\n\r\n7\r\nabcdefg\r\n5\r\nhijkl\r\n0\r\n\r\n",
+    ])
+    func `a body taken in pieces is the same body`(_ rest: String) {
+        let input = "POST / HTTP/1.1\r\nHost: a\r\n" + rest + "GET /next HTTP/1.1\r\nHost: a\r\n\r\n"
+        for pieces in feedings(bytes(input)) {
+            var parser = RequestParser()
+            var pending: [UInt8] = []
+            var taken: [UInt8] = []
+            var received: [Int] = []
+            var paths: [String] = []
+            for piece in pieces {
+                pending += piece
+                var consumed = 0
+                parsing: while true {
+                    switch parser.next(pending.span, consumed: &consumed) {
+                    case .more:
+                        taken += parser.takeBody()
+                        #expect(parser.bodyBytesHeld == 0)
+                        received.append(parser.bodyBytesReceived)
+                        break parsing
+                    case .head: #expect(parser.expectBody(bytesMax: 12) == nil)
+                    case .request(let request):
+                        taken += request.body
+                        paths.append(request.path)
+                    case .failed(let error):
+                        Issue.record("\(error)")
+                        return
+                    }
+                }
+                pending.removeFirst(consumed)
+            }
+            #expect(taken == bytes("abcdefghijkl"))
+            #expect(paths == ["/", "/next"])
+            #expect(received.max() ?? 0 <= 12)
+        }
+    }
+
+    @Test func `a body taken in pieces keeps its limit`() {
+        var parser = RequestParser()
+        let input = bytes(Self.chunked("7\r\nabcdefg\r\n5\r\nhijkl\r\n0\r\n\r\n"))
+        var pending: [UInt8] = []
+        for byte in input {
+            pending.append(byte)
+            var consumed = 0
+            switch parser.next(pending.span, consumed: &consumed) {
+            case .more: _ = parser.takeBody()
+            case .head: #expect(parser.expectBody(bytesMax: 11) == nil)
+            case .request: Issue.record("12 bytes were taken")
+            case .failed(let error):
+                #expect(error == .bodyTooLarge)
+                return
+            }
+            pending.removeFirst(consumed)
+        }
+        Issue.record("no error")
     }
 
     /// xorshift: the same bytes on every run.

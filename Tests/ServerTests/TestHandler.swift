@@ -9,6 +9,8 @@ final class TestHandler: RequestHandler {
     /// Requests to /held, answered by `release`, in the order of their coming.
     let held = Condition<[(Request, Responder)]>([])
     let turns = Condition(0)
+    /// Responders whose sinks hold their bodies back.
+    let sinkWakes = Condition<[Responder]>([])
     private let gathered = Lock<[(Request, Responder)]>([])
 
     /// Threads that answered, to be joined at the end.
@@ -28,6 +30,8 @@ final class TestHandler: RequestHandler {
 
     func accept(head: RequestHead) -> BodyPolicy {
         switch head.path {
+        case "/sink", "/sink/held", "/sink/early":
+            .stream(bytesMax: 64 << 20) { TestSink($0, kind: head.path, handler: self) }
         case "/denied": .answer(.problem(status: 401, code: "unauthorized", detail: "No key."))
         default: .body(bytesMax: TestHandler.bodyBytesMax)
         }
@@ -95,6 +99,53 @@ final class TestHandler: RequestHandler {
                 sink.send(piece)
             }
         }
+    }
+}
+
+/// Counts the bytes of a body. "/sink/held" wants no more after each piece until `handler.sinkWakes` lets it go on;
+/// "/sink/early" answers at the first piece.
+final class TestSink: BodySink {
+    private let responder: Responder
+    private let kind: String
+    private let handler: TestHandler
+    private var bytes = 0
+    private var sum: UInt64 = 0
+
+    init(_ responder: Responder, kind: String, handler: TestHandler) {
+        self.responder = responder
+        self.kind = kind
+        self.handler = handler
+    }
+
+    var bytesHeld: Int { 0 }
+
+    func take(_ piece: [UInt8]) -> BodyDemand {
+        bytes += piece.count
+        // Every 97th byte: enough to notice what is lost, doubled or moved, and fast in debug.
+        var index = (97 - (bytes - piece.count) % 97) % 97
+        while index < piece.count {
+            sum = sum &* 31 &+ UInt64(piece[index])
+            index += 97
+        }
+        if kind == "/sink/early" {
+            responder.send(.problem(status: 507, code: "full", detail: "No."))
+            return .wait
+        }
+        guard kind == "/sink/held" else { return .more }
+        handler.sinkWakes.signal { $0.append(responder) }
+        return .wait
+    }
+
+    func woken() -> BodyDemand { .more }
+
+    func end() {
+        responder.send(Response(status: 200, contentType: "text/plain", body: Array("\(bytes) \(sum)".utf8)))
+    }
+
+    static func sum(_ text: String) -> String {
+        let bytes = Array(text.utf8)
+        let sum = stride(from: 0, to: bytes.count, by: 97).reduce(0 as UInt64) { $0 &* 31 &+ UInt64(bytes[$1]) }
+        return "\(bytes.count) \(sum)"
     }
 }
 

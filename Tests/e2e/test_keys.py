@@ -6,6 +6,7 @@ import os
 import re
 import stat
 import subprocess
+import time
 import unittest
 
 from harness import DaemonCase, binary, call
@@ -101,6 +102,10 @@ class Keys(DaemonCase):
         idle = self.keys("add", "--name", "idle", "--scopes", "lago")
         # Without the scope it was used all the same: somebody has it.
         self.assertEqual(self.daemon.get("/v1/tokens", key=used).status, 403)
+        # A first use is written at once; later ones once a minute and at the end.
+        end = time.monotonic() + 20
+        while self.listed()[used[4:16]]["last_used_at"] is None:
+            self.assertLess(time.monotonic(), end)
         self.assertEqual(self.daemon.stop(), 0)
         with open(os.path.join(self.daemon.folder, "keys.json"), "rb") as file:
             before = file.read()

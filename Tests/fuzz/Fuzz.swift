@@ -153,8 +153,25 @@ private func fuzzNative(_ input: [UInt8]) {
 
 private func fuzzLiteLLM(_ input: [UInt8]) {
     let org = (input.first ?? 0) & 1 == 0 ? nil : Name("org_default")
-    let items = try? LiteLLMFormat.parse(body: input, keyName: Name(checked: "key"), defaultOrg: org, itemsMax: 20)
-    check(items ?? [], .litellm, itemsMax: 20)
+    let whole = litellm([input], org)
+    check(whole ?? [], .litellm, itemsMax: input.count + 1)
+    let middle = input.count / 2
+    let cut = litellm([Array(input[..<middle]), Array(input[middle...])], org)
+    precondition(cut == whole, "the items depend on how the body was cut")
+}
+
+private func litellm(_ pieces: [[UInt8]], _ org: Name?) -> [DoorItem]? {
+    guard var body = try? LiteLLMBody(keyName: Name(checked: "key"), defaultOrg: org, itemBytesMax: 1 << 20) else {
+        preconditionFailure("a short key name")
+    }
+    var items: [DoorItem] = []
+    do {
+        for piece in pieces { try body.take(piece, into: &items) }
+        try body.end(into: &items)
+        return items
+    } catch {
+        return nil
+    }
 }
 
 private func fuzzLago(_ input: [UInt8]) {

@@ -3,8 +3,9 @@ internal import JSON
 internal import Platform
 
 /// When each key was last used. Noted in memory with every request and written beside `keys.json`, to a file of its own
-/// that only the daemon writes, at most once a minute: so that no request waits for the disk, and so that `tallystick
-/// keys` and the daemon never change the same file. A daemon that is killed forgets the uses since the last writing.
+/// that only the daemon writes, once a minute, and at once when a key is used for the first time: so that no request
+/// waits for the disk, and so that `tallystick keys` and the daemon never change the same file. A daemon that is killed
+/// forgets the uses since the last writing.
 public final class KeyUses: Sendable {
     public static let writeSeconds = 60
     private static let version = 1
@@ -16,9 +17,15 @@ public final class KeyUses: Sendable {
         var isWritten = true
     }
 
+    /// Why the thread is to write before its minute is over.
+    private struct Wakes {
+        var isStopping = false
+        var hasFirstUse = false
+    }
+
     private let path: String
     private let state: Lock<State>
-    private let isStopping = Condition(false)
+    private let wakes = Condition(Wakes())
     private let thread = Lock<Thread?>(nil)
 
     /// What an earlier daemon wrote is kept. A file that cannot be read is begun anew: it decides nothing.
@@ -32,13 +39,14 @@ public final class KeyUses: Sendable {
 
     /// `now`, to the second: what is noted within one second changes nothing.
     func note(_ id: String, at now: Timestamp) {
-        state.withLock { state in
-            if let last = state.lastUses[id], now.microseconds - last.microseconds < Timestamp.microsecondsPerSecond {
-                return
-            }
+        let isFirst = state.withLock { state in
+            let last = state.lastUses[id]
+            if let last, now.microseconds - last.microseconds < Timestamp.microsecondsPerSecond { return false }
             state.lastUses[id] = now
             state.isWritten = false
+            return last == nil
         }
+        if isFirst { wakes.signal { $0.hasFirstUse = true } }
     }
 
     /// Writes from now on, by a thread of its own, until `stop`.
@@ -46,17 +54,23 @@ public final class KeyUses: Sendable {
         thread.withLock { thread in
             precondition(thread == nil, "started twice")
             thread = Thread(name: "key-uses") { [self] in
-                while isStopping.wait(milliseconds: KeyUses.writeSeconds * 1000, until: { $0 ? true : nil }) == nil {
+                var isStopping = false
+                while !isStopping {
+                    let wake = wakes.wait(milliseconds: KeyUses.writeSeconds * 1000) { wakes -> Wakes? in
+                        guard wakes.isStopping || wakes.hasFirstUse else { return nil }
+                        defer { wakes.hasFirstUse = false }
+                        return wakes
+                    }
                     writeOrWarn()
+                    isStopping = wake?.isStopping ?? false
                 }
-                writeOrWarn()
             }
         }
     }
 
     /// Writes what is left.
     public func stop() {
-        isStopping.signal { $0 = true }
+        wakes.signal { $0.isStopping = true }
         let thread = thread.withLock { $0 }
         thread?.join()
     }

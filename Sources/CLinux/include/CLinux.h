@@ -40,7 +40,21 @@ int tally_epoll_wait(int epoll, tally_event *events, int count, int timeout_mill
 /* eventfd(2), non-blocking and close-on-exec. */
 int tally_eventfd(void);
 
-/* accept4(2), non-blocking and close-on-exec, without the peer's address. */
-int tally_accept(int listener);
+/* The address of a peer, in network order read as numbers: IPv6 as it is, IPv4 mapped into it (::ffff:a.b.c.d), 0 for
+   a Unix socket. */
+typedef struct {
+    uint64_t high;
+    uint64_t low;
+} tally_peer;
+
+/* accept4(2), non-blocking and close-on-exec. */
+int tally_accept(int listener, tally_peer *peer);
+
+/* Bytes written to a stream socket that the peer's system has not acknowledged (tcp(7), SIOCOUTQ), or, for a Unix
+   socket, that the peer has not read (unix(7)). */
+int tally_unacknowledged(int fd);
+
+/* Raises the soft limit of descriptors to the hard one (setrlimit(2)); gives what it is then. */
+uint64_t tally_descriptors_max(void);
 
 #endif
