@@ -1,3 +1,5 @@
+import Billing
+
 /// The command line of a verb: `--data DIR`, `--json`, the options and flags of its own, and folders by place.
 struct Arguments {
     private(set) var json = false
@@ -50,6 +52,24 @@ struct Arguments {
                     + "not \"\(text)\"")
         }
         return number
+    }
+
+    /// A name as events have it; nil when the option was not given.
+    func name(_ option: String) throws -> Name? {
+        guard let text = values[option] else { return nil }
+        guard let name = Name(text) else {
+            throw Refusal(text: "--\(option) must be 1 to \(Name.bytesMax) bytes without control characters")
+        }
+        return name
+    }
+
+    /// Nil when the option was not given.
+    func time(_ option: String) throws -> Timestamp? {
+        guard let text = values[option] else { return nil }
+        guard let time = Timestamp(rfc3339: text) else {
+            throw Refusal(text: "--\(option) must be an RFC 3339 time such as 2026-11-01T00:00:00Z, not \"\(text)\"")
+        }
+        return time
     }
 
     /// The one folder that a verb works on.

@@ -16,6 +16,17 @@ let usage = """
           --position N [--size S]             that record N is in the log (RFC 6962 inclusion proof)
           --first A [--second B]              that the log of B records begins with that of A (consistency proof)
           --checkpoint FILE                   that the log still begins with what a saved checkpoint covers
+      tallystick-replay what-if --data DIR --prices FILE [--plans FILE] [--from TIME] [--to TIME] [--org ORG]
+                                              what calls would have cost with other prices or plans
+          --apply [--yes]                     writes it as one set: the daemon stopped, or through it with
+                                              --url URL --key KEY, or for curl with --events FILE
+          --revert SET [--yes]                takes a set back, by the same ways
+      tallystick-replay reconcile --data DIR --against FILE [--format litellm|csv] [--from TIME] [--to TIME]
+                                              the log against a gateway's spend log or a provider's export
+          --org ORG, --source PREFIX          only these calls
+          --by id|facts, --tolerance-ms N     how a call is found
+          --columns id=NAME,cost_usd=NAME     which columns of a CSV say what
+          --tolerance-usd X, --limit N        what agrees; how many differences are listed
       tallystick-replay snapshot --data DIR --to PATH    log and read models at one position; PATH a folder or a .tar
           --incremental PREVIOUS              only what came after an earlier snapshot
       tallystick-replay verify  SNAPSHOT...   every byte of a snapshot and those before it; refolds, compares
@@ -69,6 +80,8 @@ do {
         exit(
             try prove(
                 Arguments(rest, options: ["position", "size", "first", "second", "checkpoint", "log-origin"])))
+    case "what-if": exit(try whatIf(rest))
+    case "reconcile": exit(try reconcile(rest))
     case "snapshot": exit(try snapshot(Arguments(rest, options: ["to", "incremental", "log-origin"])))
     case "restore": exit(try restore(Arguments(rest)))
     case "pack": exit(try pack(Arguments(rest, options: ["to", "org", "period", "checkpoint", "log-origin"])))

@@ -14,6 +14,9 @@ CREATE TABLE movements (
     overage       INTEGER NOT NULL, -- part of the amount that no lot covered
     invoiced      INTEGER NOT NULL, -- part of the overage
     slices        TEXT NOT NULL,    -- "amount lot" a line, in the order in which lots burned
+    authorization TEXT,             -- of a charge: the id that its call named
+    settlement    INTEGER,          -- with it: 0 covered, 1 exceeded, 2 late
+    held          INTEGER,          -- with it: what was held for the call
     PRIMARY KEY (owner_kind, owner, position, seq)
 ) STRICT, WITHOUT ROWID;
 

@@ -233,6 +233,7 @@ public final class API: Sendable {
         switch route.name {
         case .healthz: answer(Answers.json { $0.object { $0.member("status", string: "alive") } })
         case .openapi: answer(openapi())
+        case .dashboard: answer(Dashboard.response)
         case .readyz: Task { answer(await readyz()) }
         case .metrics: Task { answer(await metrics()) }
         default: preconditionFailure("\(route.path) needs a scope")

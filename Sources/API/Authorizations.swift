@@ -34,6 +34,14 @@ extension API {
                             "this id was asked for before, for something else, at position \(position)",
                             id: order.request.id.text, field: "id", position: position
                         ).response)
+                case .success(.ended(let position)):
+                    answer(
+                        Problem(
+                            409, "authorization_ended",
+                            "it was granted at position \(position) and has ended: nothing is held under this id, "
+                                + "ask with another",
+                            id: order.request.id.text, field: "id", position: position
+                        ).response)
                 case .success(.decided(let decision, let expiresAt, let position, let highWater)):
                     answer(
                         API.response(
@@ -115,25 +123,26 @@ extension API {
         }
     }
 
-    /// Of the tightest limit: `X-RateLimit-*`, the `RateLimit` field of the IETF's draft, and for 429 when to come
-    /// again.
+    /// Of the tightest limit: `X-RateLimit-*` and the `RateLimit` field of the IETF's draft. `Retry-After` where time
+    /// alone makes room.
     private static func rateLimitHeaders(
         _ decision: AuthorizationDecision, now: Timestamp
     ) -> [(String, String)] {
-        guard let tightest = decision.calls.min(by: { $0.status.remaining < $1.status.remaining }) else { return [] }
-        let status = tightest.status
-        var headers = [
-            ("X-RateLimit-Limit", String(status.limit.limit)),
-            ("X-RateLimit-Remaining", String(status.remaining)),
-        ]
-        let name = "calls-per-" + status.limit.per.name
-        guard let resetsAt = status.resetsAt else {
-            return headers + [("RateLimit", "\"\(name)\";r=\(status.remaining)")]
+        func seconds(until time: Timestamp) -> Int64 {
+            max(0, (time.microseconds - now.microseconds + 999_999) / 1_000_000)
         }
-        let seconds = max(0, (resetsAt.microseconds - now.microseconds + 999_999) / 1_000_000)
-        headers.append(("X-RateLimit-Reset", String(resetsAt.microseconds / 1_000_000)))
-        headers.append(("RateLimit", "\"\(name)\";r=\(status.remaining);t=\(seconds)"))
-        if decision.refusal?.rule == .calls { headers.append(("Retry-After", String(seconds))) }
+        var headers: [(String, String)] = []
+        if let status = decision.tightest?.status {
+            headers.append(("X-RateLimit-Limit", String(status.limit.limit)))
+            headers.append(("X-RateLimit-Remaining", String(status.remaining)))
+            var field = "\"calls-per-\(status.limit.per.name)\";r=\(status.remaining)"
+            if let resetsAt = status.resetsAt {
+                headers.append(("X-RateLimit-Reset", String(resetsAt.microseconds / 1_000_000)))
+                field += ";t=\(seconds(until: resetsAt))"
+            }
+            headers.append(("RateLimit", field))
+        }
+        if let retryAt = decision.retryAt { headers.append(("Retry-After", String(seconds(until: retryAt)))) }
         return headers
     }
 

@@ -165,6 +165,11 @@ extension API {
                         if entry.movement.invoiced != .zero {
                             writer.member("invoiced_credits", string: entry.movement.invoiced.credits)
                         }
+                        if let settlement = entry.settlement {
+                            writer.member("authorization", string: settlement.authorization.text)
+                            writer.member("settlement", string: settlement.kind.name)
+                            writer.member("held_credits", string: settlement.held.credits)
+                        }
                         writer.key("slices")
                         writer.array(entry.movement.slices) { writer, slice in
                             writer.object { writer in
@@ -185,12 +190,15 @@ extension API {
 
     /// RFC 4180; the first line names the columns.
     private static func csv(_ seen: Seen<StatementPage>) -> Response {
-        var text = "position,time,what,amount_credits,balance_credits,user,model,overage_credits\r\n"
+        var text = "position,time,what,amount_credits,balance_credits,user,model,overage_credits,invoiced_credits,"
+            + "authorization,settlement,held_credits\r\n"
         for entry in seen.answer.entries {
             let cells = [
                 String(entry.position), entry.time.rfc3339, entry.movement.kind.name, entry.movement.amount.credits,
                 entry.movement.balanceAfter.credits, cell(entry.movement.user), cell(entry.model),
-                entry.movement.overage.credits,
+                entry.movement.overage.credits, entry.movement.invoiced.credits,
+                cell(entry.settlement?.authorization), entry.settlement?.kind.name ?? "",
+                entry.settlement?.held.credits ?? "",
             ]
             text += cells.joined(separator: ",") + "\r\n"
         }

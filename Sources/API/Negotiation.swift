@@ -63,6 +63,7 @@ extension Route {
             ["application/x-ndjson", "application/json", "application/ndjson", "application/jsonl"]
         case .getStatement: ["application/json", "text/csv"]
         case .metrics, .getCheckpoint: ["text/plain"]
+        case .dashboard: ["text/html"]
         default: ["application/json", "application/problem+json"]
         }
     }

@@ -38,7 +38,7 @@ extension API {
         case .proveInclusion: return try await proveInclusion(query)
         case .proveConsistency: return try await proveConsistency(query)
         case .postAuthorization, .deleteAuthorization, .postEvents, .postLiteLLM, .postLagoEvent, .postLagoBatch,
-            .closeLagoWindows, .healthz, .readyz, .metrics, .openapi:
+            .closeLagoWindows, .healthz, .readyz, .metrics, .openapi, .dashboard:
             preconditionFailure("\(resolved.route.path) is not a question")
         }
     }

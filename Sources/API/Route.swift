@@ -10,7 +10,7 @@ public struct Route: Sendable {
         case getOrgTokens, getTokens, getStatement, listUnpriced, listAlerts, listFirings
         case listLagoBatches, getLagoBatch, getLagoBatchEvents, postLagoDelivery, closeLagoWindows
         case getCheckpoint, proveInclusion, proveConsistency
-        case projections, healthz, readyz, metrics, openapi
+        case projections, healthz, readyz, metrics, openapi, dashboard
     }
 
     public var method: Method
@@ -67,6 +67,7 @@ public struct Route: Sendable {
         Route(.get, "/readyz", nil, .readyz),
         Route(.get, "/metrics", nil, .metrics),
         Route(.get, "/openapi.json", nil, .openapi),
+        Route(.get, "/", nil, .dashboard),
     ]
 
     enum Match {

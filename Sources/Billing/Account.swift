@@ -39,10 +39,19 @@ public struct Account: Hashable, Sendable {
     /// What the statement ends with. Negative when facts used more than there was.
     public var balance: Money { left - overage }
 
-    /// Whether the sums agree with one another.
+    /// For one that is not conserved.
+    var fault: String {
+        "account of \(owner.name): granted \(granted.credits) + adjusted \(adjusted.credits) - spent "
+            + "\(spent.credits) + invoiced \(invoiced.credits) - expired \(expired.credits) - voided "
+            + "\(voided.credits) is not left \(left.credits) - overage \(overage.credits), or one of them is negative"
+    }
+
+    /// Whether the sums agree with one another, and none is negative that cannot be.
     public var isConserved: Bool {
-        let sum = [granted, adjusted, spent, expired, voided, invoiced].map { Int128($0.nanos) }
-        return sum[0] + sum[1] - (sum[2] - sum[5]) - sum[3] - sum[4] == Int128(left.nanos) - Int128(overage.nanos)
+        guard left >= .zero, overage >= .zero, invoiced >= .zero, held >= .zero else { return false }
+        let came = Int128(granted.nanos) + Int128(adjusted.nanos) + Int128(invoiced.nanos)
+        let went = Int128(spent.nanos) + Int128(expired.nanos) + Int128(voided.nanos)
+        return came - went == Int128(left.nanos) - Int128(overage.nanos)
     }
 }
 

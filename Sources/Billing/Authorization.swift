@@ -70,6 +70,19 @@ public struct AuthorizationDecision: Hashable, Sendable {
     public var available: Money
     /// Every limit of the org's and the user's plan.
     public var calls: [CallsStanding]
+    /// Of a refusal that time alone may lift: when the limits that refuse, or the user's allocation, start afresh.
+    public var retryAt: Timestamp?
+
+    /// The limit that a client has to heed first. Of those that refuse: the one that does so longest; else the hard one
+    /// with the fewest calls left; a soft one only where there is no hard one. Nil without limits.
+    public var tightest: CallsStanding? {
+        let refusing = calls.filter { !$0.status.allowsOneMore }
+        if !refusing.isEmpty {
+            return refusing.max { $0.status.resetsAt ?? .never < $1.status.resetsAt ?? .never }
+        }
+        let hard = calls.filter { $0.status.limit.enforce == .hard }
+        return (hard.isEmpty ? calls : hard).min { $0.status.remaining < $1.status.remaining }
+    }
 
     public init(refusal: Refusal?, requested: Money, available: Money, calls: [CallsStanding]) {
         self.refusal = refusal
@@ -272,21 +285,23 @@ public struct Hold: Hashable, Sendable {
 
 /// What a call that names an authorization did to it.
 public struct Settlement: Hashable, Sendable {
-    public enum Kind: Hashable, Sendable {
+    /// The raw values are stored in read models.
+    public enum Kind: UInt8, CaseIterable, Sendable {
         /// Charged no more than was held; the rest is free again.
-        case covered
+        case covered = 0
         /// Charged more than was held: all of it is charged, and this says so.
-        case exceeded
+        case exceeded = 1
         /// Nothing runs under that id: released, expired, settled before, or never granted. Charged all the same.
-        case late
+        case late = 2
+        public var name: String { String(describing: self) }
     }
+    public var authorization: Name
     public var kind: Kind
     public var held: Money
-    public var charged: Money
 
-    public init(kind: Kind, held: Money, charged: Money) {
+    public init(authorization: Name, kind: Kind, held: Money) {
+        self.authorization = authorization
         self.kind = kind
         self.held = held
-        self.charged = charged
     }
 }

@@ -78,7 +78,7 @@ public struct Book: Sendable {
     }
 
     /// Settles what the call names, counts it and charges it.
-    private mutating func chargeStated(
+    mutating func chargeStated(
         _ fact: Fact, rating: Rating, terms: Terms, places: Ledger.CallPlaces? = nil, at time: Timestamp
     ) -> Outcome {
         let call: Call

@@ -9,23 +9,18 @@ extension Book {
         guard let payerOwner = request.org.map(Owner.org) ?? request.user.map(Owner.user) else {
             throw Rejection(code: "owner_missing", field: "org", detail: "an authorization has an org or a user")
         }
-        let call = request.call
-        let assigned = catalog.governing(call, at: time)
+        let assigned = catalog.governing(request.call, at: time)
         let plan = assigned.flatMap { catalog.definition($0.assignment.plan, at: time) }
-        let requested: Money
-        if let credits = request.credits {
-            requested = request.keySource == .byok ? .zero : credits
-        } else {
-            requested = try catalog.rate(call, at: time).charge
-        }
+        let requested = try self.requested(request, at: time)
         let funding = assigned?.assignment.funding ?? .org
-        let calls = callsStanding(request, at: time)
+        let calls = callsStanding(org: request.org, user: request.user, keySource: request.keySource, at: time)
         let room = ledger.room(org: request.org, user: request.user, funding: funding, at: time)
         let policy = plan.flatMap { plan in assigned.map { plan.plan.overage(under: $0.assignment) } }
         let (available, credits) = Book.judge(
             requested, room: room, policy: policy ?? .block, limit: plan?.plan.overageLimit)
         var decision = AuthorizationDecision(refusal: nil, requested: requested, available: available, calls: calls)
         if let full = calls.first(where: { !$0.status.allowsOneMore }) {
+            decision.retryAt = Book.retryAt(calls)
             decision.refusal = Refusal(
                 rule: .calls, owner: full.owner, requested: requested, available: available,
                 calls: Refusal.Calls(
@@ -33,9 +28,46 @@ extension Book {
                     running: full.running, resetsAt: full.status.resetsAt))
         } else if let rule = credits {
             let payer = Ledger.payer(org: request.org, user: request.user, funding: funding) ?? payerOwner
+            if rule == .allocation, let reset = room.allocationReset,
+                Int128(requested.nanos) - room.wallet <= Int128(reset.credits.nanos)
+            {
+                decision.retryAt = reset.at
+            }
             decision.refusal = Refusal(rule: rule, owner: payer, requested: requested, available: available)
         }
         return decision
+    }
+
+    /// What a question at `time` comes to: the credits it names, else what the call would be charged. Throws
+    /// `amount_out_of_range` when that fits in no amount.
+    public func requested(_ request: AuthorizationRequest, at time: Timestamp) throws(Rejection) -> Money {
+        if let credits = request.credits { return request.keySource == .byok ? .zero : credits }
+        return try catalog.rate(request.call, at: time).charge
+    }
+
+    /// When every limit that refuses starts afresh; nil when one never does.
+    private static func retryAt(_ calls: [CallsStanding]) -> Timestamp? {
+        var latest: Timestamp?
+        for full in calls where !full.status.allowsOneMore {
+            guard let resetsAt = full.status.resetsAt else { return nil }
+            latest = max(latest ?? resetsAt, resetsAt)
+        }
+        return latest
+    }
+
+    /// The rule that would refuse a call that costs `charge`, were it asked for now; nil when none would. Of a call
+    /// that came already: the hold that it settles must have ended.
+    func refusal(
+        of call: Call, charge: Money, by terms: Terms, at time: Timestamp
+    ) -> Refusal.Rule? {
+        let calls = callsStanding(org: call.org, user: call.user, keySource: call.keySource, at: time)
+        if calls.contains(where: { !$0.status.allowsOneMore }) { return .calls }
+        if charge == .zero { return nil }
+        let room = ledger.room(
+            org: call.org, user: call.user, funding: terms.assigned?.assignment.funding ?? .org, at: time)
+        return Book.judge(
+            charge, room: room, policy: terms.overage ?? .block, limit: terms.definition?.plan.overageLimit
+        ).refusal
     }
 
     /// What could be held at most, and the rule that refuses `requested`.
@@ -67,14 +99,16 @@ extension Book {
     }
 
     /// Every limit of the org's plan and of the user's: each must have room.
-    private func callsStanding(_ request: AuthorizationRequest, at time: Timestamp) -> [CallsStanding] {
+    private func callsStanding(
+        org: Name?, user: Name?, keySource: Call.KeySource, at time: Timestamp
+    ) -> [CallsStanding] {
         guard let counts else { preconditionFailure("a book that does not count calls cannot authorize") }
         var standings: [CallsStanding] = []
-        for owner in [request.org.map(Owner.org), request.user.map(Owner.user)] {
+        for owner in [org.map(Owner.org), user.map(Owner.user)] {
             guard let owner, let assigned = catalog.assigned(owner, at: time),
                 let plan = catalog.definition(assigned.assignment.plan, at: time)?.plan
             else { continue }
-            if request.keySource == .byok && !plan.byokCountsCalls { continue }
+            if keySource == .byok && !plan.byokCountsCalls { continue }
             for limit in plan.calls {
                 let anchorDay = assigned.assignment.anchorDay
                 let window = Quota.window(limit.per, containing: time.day, anchorDay: anchorDay)
@@ -147,11 +181,13 @@ extension Book {
     /// Ends the hold that a call names, before the call is charged. Nil when it names none.
     mutating func settle(_ call: Call, charge: Money) -> Settlement? {
         guard let id = call.authorization, let key = HoldKey(org: call.org, user: call.user, id: id) else { return nil }
-        guard let hold = end(key) else { return Settlement(kind: .late, held: .zero, charged: charge) }
-        return Settlement(kind: charge > hold.amount ? .exceeded : .covered, held: hold.amount, charged: charge)
+        guard let hold = end(key) else { return Settlement(authorization: id, kind: .late, held: .zero) }
+        return Settlement(
+            authorization: id, kind: charge > hold.amount ? .exceeded : .covered, held: hold.amount)
     }
 
-    private mutating func end(_ key: HoldKey) -> Hold? {
+    @discardableResult
+    mutating func end(_ key: HoldKey) -> Hold? {
         guard let hold = ledger.release(key) else { return nil }
         counts?.run(-1, hold.keySource, org: hold.org, user: hold.user)
         return hold

@@ -14,6 +14,8 @@ public struct Catalog: Sendable {
     private var alertCounts: [Owner: Int] = [:]
     /// In order of (effective time, position).
     private var prices: [PriceIndex] = []
+    /// What takes the place of prices and plans for a time, when somebody asks what if.
+    private let substitute: SubstituteIndex?
     /// Rules found before: a list of 20,000 rules is searched once a model, not once a call.
     private var found: [Sought: Int32] = [:]
     private static let foundMax = 4096
@@ -55,7 +57,14 @@ public struct Catalog: Sendable {
         }
     }
 
-    public init() {}
+    public init() {
+        substitute = nil
+    }
+
+    /// A catalog in which other prices and plans are in force for a time, whatever is folded into it.
+    public init(substituting substitution: Substitution) {
+        substitute = SubstituteIndex(substitution)
+    }
 
     /// Folds `plan.defined`, `plan.assigned`, `prices.published` and `alert.defined`; anything else changes nothing.
     public mutating func apply(_ fact: Fact, position: UInt64, at occurredAt: Timestamp) {
@@ -149,7 +158,7 @@ public struct Catalog: Sendable {
         let assigned = governing(call, at: time, &span)
         var definition: Definition?
         if let assigned { definition = self.definition(assigned.assignment.plan, at: time, &span) }
-        let index = span.inForce(prices, at: time) { $0.effective }
+        let index = priceIndex(at: time, &span)
         return Terms(
             span: span, revision: revision, assigned: assigned, definition: definition, prices: index,
             band: index?.band(of: call) ?? 0, rule: index.flatMap(find),
@@ -186,11 +195,18 @@ public struct Catalog: Sendable {
     /// Before the first definition, the first.
     private func definition(_ name: Name, at time: Timestamp, _ span: inout Terms.Span) -> Definition? {
         guard let all = plans[name] else { return nil }
+        if let substitute, let plan = substitute.plans[name], substitute.covers(time, &span) { return plan }
         return span.inForce(all, at: time) { $0.time } ?? all.first
     }
 
     func priceIndex(at time: Timestamp) -> PriceIndex? {
-        prices.last { $0.effective <= time }
+        var span = Terms.Span()
+        return priceIndex(at: time, &span)
+    }
+
+    private func priceIndex(at time: Timestamp, _ span: inout Terms.Span) -> PriceIndex? {
+        if let substitute, let list = substitute.prices, substitute.covers(time, &span) { return list }
+        return span.inForce(prices, at: time) { $0.effective }
     }
 
     /// The first rule of `index` that matches, looked up only.

@@ -47,6 +47,9 @@ public struct Ledger: Sendable {
     /// Running holds, in order of (end, key).
     var holdEndings: [HoldEnding] = []
 
+    /// The first lot or account that did not add up after it was moved (I6); nil while every credit is accounted for.
+    private var firstFault: String?
+
     let tracksChanges: Bool
     var changedHolds: Set<HoldKey> = []
     var changedAccounts: [Int] = []
@@ -67,6 +70,9 @@ public struct Ledger: Sendable {
 
     /// Traps on a number that is none.
     public func lot(number: Int) -> Lot { lots[number].lot }
+
+    /// Everybody who has an account.
+    public var owners: Set<Owner> { Set(accountIndex.keys) }
 
     public func account(_ owner: Owner) -> Account? { accountIndex[owner].map { accounts[$0].sums } }
 
@@ -219,22 +225,19 @@ public struct Ledger: Sendable {
         touch(draw: index)
     }
 
+    /// Whether some movement so far left a lot or an account that does not add up: looked at with each movement.
+    public var isFaulty: Bool { firstFault != nil }
+
     /// What does not add up, with the lot or account named; nil when every credit is accounted for (I6).
     public var fault: String? {
-        for entry in lots where !entry.lot.isConserved {
-            let lot = entry.lot
-            return "lot \(lot.id): granted \(lot.granted.credits) is not left \(lot.left.credits) + spent "
-                + "\(lot.spent.credits) + expired \(lot.expired.credits) + voided \(lot.voided.credits)"
-        }
+        if let firstFault { return firstFault }
+        for entry in lots where !entry.lot.isConserved { return entry.lot.fault }
         for pool in accounts {
-            let name = "account of \(pool.sums.owner)"
-            if !pool.sums.isConserved { return "\(name): its sums do not agree: \(pool.sums)" }
+            let name = "account of \(pool.sums.owner.name)"
+            if !pool.sums.isConserved { return pool.sums.fault }
             let left = pool.lots.reduce(Int128(0)) { $0 + Int128(lots[Int($1)].lot.left.nanos) }
             if left != Int128(pool.sums.left.nanos) {
                 return "\(name): its lots hold \(left) n$, the account says \(pool.sums.left.nanos) n$"
-            }
-            if pool.sums.overage < .zero || pool.sums.invoiced < .zero || pool.sums.held < .zero {
-                return "\(name): negative sums: \(pool.sums)"
             }
         }
         var held: [Owner: Int128] = [:]
@@ -244,13 +247,13 @@ public struct Ledger: Sendable {
             }
         }
         for pool in accounts where held[pool.sums.owner] ?? 0 != Int128(pool.sums.held.nanos) {
-            return "account of \(pool.sums.owner): running holds are not the held \(pool.sums.held.credits)"
+            return "account of \(pool.sums.owner.name): running holds are not the held \(pool.sums.held.credits)"
         }
         return nil
     }
 
     mutating func touch(account index: Int) {
-        assert(accounts[index].sums.isConserved, "account \(accounts[index].sums) does not add up")
+        if !accounts[index].sums.isConserved { firstFault = firstFault ?? accounts[index].sums.fault }
         assert(
             accounts[index].open.reduce(Money.zero) { $0 + lots[Int($1)].lot.left } == accounts[index].sums.left,
             "lots of \(accounts[index].sums.owner) do not hold what is left")
@@ -260,7 +263,7 @@ public struct Ledger: Sendable {
     }
 
     mutating func touch(lot index: Int) {
-        assert(lots[index].lot.isConserved, "lot \(lots[index].lot) does not add up")
+        if !lots[index].lot.isConserved { firstFault = firstFault ?? lots[index].lot.fault }
         guard tracksChanges, !lots[index].isChanged else { return }
         lots[index].isChanged = true
         changedLots.append(index)

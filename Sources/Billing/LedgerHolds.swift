@@ -8,6 +8,8 @@ extension Ledger {
         var first: Int128
         /// What the user's allocation has left; nil where none limits.
         var allocation: Money?
+        /// When that starts afresh, and with how much; nil where it never does.
+        var allocationReset: (at: Timestamp, credits: Money)?
         /// Free in the user's wallet behind the pool; 0 where it does not pay.
         var wallet: Int128
 
@@ -27,6 +29,10 @@ extension Ledger {
         var room = Room(first: 0, allocation: nil, wallet: 0)
         if let index = accountIndex[payer] {
             (room.first, room.allocation) = poolRoom(index, user: user, at: time)
+            let draw = user.flatMap { accounts[index].draws[$0] }
+            if let status = draw.flatMap({ draws[$0].status(at: time) }), let resetsAt = status.resetsAt {
+                room.allocationReset = (resetsAt, status.allocation.credits)
+            }
         }
         if funding == .orgThenUser, let user { room.wallet = max(0, free(.user(user), at: time)) }
         return room

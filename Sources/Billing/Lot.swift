@@ -67,8 +67,15 @@ public struct Lot: Hashable, Sendable {
 
     /// Whether every granted credit is accounted for.
     public var isConserved: Bool {
-        let parts = [left, spent, expired, voided]
-        return parts.allSatisfy { $0 >= .zero } && parts.reduce(.zero, +) == granted
+        guard left >= .zero, spent >= .zero, expired >= .zero, voided >= .zero else { return false }
+        let parts = Int128(left.nanos) + Int128(spent.nanos) + Int128(expired.nanos) + Int128(voided.nanos)
+        return parts == Int128(granted.nanos)
+    }
+
+    /// For one that is not conserved.
+    var fault: String {
+        "lot \(id): granted \(granted.credits) is not left \(left.credits) + spent \(spent.credits) + expired "
+            + "\(expired.credits) + voided \(voided.credits)"
     }
 
     /// Burn order: priority, then expiry (none last), then category, then effective time, then the bytes of the id.

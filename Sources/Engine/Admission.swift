@@ -81,6 +81,7 @@ struct Admission {
         } catch {
             return .answer(.rejected(error))
         }
+        assert(!book.ledger.isFaulty, "credits are not conserved: \(book.ledger.fault ?? "")")
         head += 1
         noteCharge(of: event.fact, outcome: outcome, position: head)
         noteLagoUsage(event, at: occurredAt, recordedAt: now)

@@ -26,9 +26,12 @@ public struct AuthorizationOrder: Sendable {
 /// What the writer answers.
 public enum AuthorizationAnswer: Sendable {
     /// `expiresAt` and `position` are those of the event; nil for a look. `highWater`: what a reader must have seen.
+    /// Of a hold, the decision says what is available and which calls remain now that it runs.
     case decided(AuthorizationDecision, expiresAt: Timestamp?, position: UInt64?, highWater: UInt64)
     /// The id was used before for something else, at this position.
     case conflict(position: UInt64)
+    /// The same was asked for and granted at this position, and has ended since: nothing is held for it.
+    case ended(position: UInt64)
     case rejected(Rejection)
 }
 

@@ -39,6 +39,7 @@ extension LogWriter {
         let expiresAt = now.adding(seconds: order.ttlSeconds)
         let fact = decision.fact(for: request, expiresAt: expiresAt)
         let verdict = append(fact, id: id, time: now, by: order.key)
+        let answered = decision.refusal == nil ? standing(decision, of: request, at: now) : decision
         group.waiting.append(
             Waiting(verdicts: [verdict]) { result in
                 completion(
@@ -46,7 +47,7 @@ extension LogWriter {
                         switch verdict {
                         case .stored(let position, _):
                             .decided(
-                                decision, expiresAt: decision.refusal == nil ? expiresAt : nil, position: position,
+                                answered, expiresAt: answered.refusal == nil ? expiresAt : nil, position: position,
                                 highWater: highWater)
                         case .duplicate(let position), .conflict(let position): .conflict(position: position)
                         case .rejected(let rejection): .rejected(rejection)
@@ -55,26 +56,50 @@ extension LogWriter {
             })
     }
 
-    /// The same question again, as after a lost answer: what was decided then stands.
+    /// What is left once `decision` holds.
+    private func standing(
+        _ decision: AuthorizationDecision, of request: AuthorizationRequest, at time: Timestamp
+    ) -> AuthorizationDecision {
+        // What fitted in an amount before the hold fits after it.
+        guard let after = try? admission.book.authorize(request, at: time) else { return decision }
+        var decision = decision
+        decision.available = after.available
+        decision.calls = after.calls
+        return decision
+    }
+
+    /// The same question again, as after a lost answer: what was decided then stands, while it runs. It is the same
+    /// when it is of the same call, for as long, and came to as much at that time.
     private func answerAgain(
         _ order: AuthorizationOrder, _ decision: AuthorizationDecision, from position: UInt64,
         _ completion: @escaping AuthorizationCompletion
     ) {
-        let fact: Fact?
+        let found: Record?
         do {
-            fact = try record(at: position)?.event.fact
+            found = try record(at: position)
         } catch {
             onFatal("the log could not be read at position \(position): \(error)")
         }
         var answer = AuthorizationAnswer.conflict(position: position)
         var decision = decision
         let highWater = max(log.highWater, position)
-        switch fact {
-        case .authorizationGranted(let granted) where granted.subject == AuthorizationSubject(order.request):
+        let subject = AuthorizationSubject(order.request)
+        let requested = found.flatMap { try? admission.book.requested(order.request, at: $0.occurredAt) }
+        switch found?.event.fact {
+        case .authorizationGranted(let granted)
+        where granted.subject == subject && granted.held == requested
+            && granted.expiresAt == found?.occurredAt.adding(seconds: order.ttlSeconds):
+            let key = HoldKey(org: subject.org, user: subject.user, id: subject.id)
+            guard let key, admission.book.ledger.hold(key)?.position == position else {
+                answer = .ended(position: position)
+                break
+            }
             decision.refusal = nil
             decision.requested = granted.held
             answer = .decided(decision, expiresAt: granted.expiresAt, position: position, highWater: highWater)
-        case .authorizationDenied(let denied) where denied.subject == AuthorizationSubject(order.request):
+        case .authorizationDenied(let denied)
+        where denied.subject == subject && denied.refusal.requested == requested:
+            if decision.refusal?.rule != denied.refusal.rule { decision.retryAt = nil }
             decision.refusal = denied.refusal
             decision.requested = denied.refusal.requested
             decision.available = denied.refusal.available

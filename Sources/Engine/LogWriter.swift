@@ -33,6 +33,7 @@ public final class LogWriter: @unchecked Sendable {
     private let index: KeyIndex
     let limits: WriterLimits
     private let clock: @Sendable () -> Int64
+    private let keepsTime: Bool
     let onFatal: @Sendable (String) -> Never
     private let mailbox = Condition(Mailbox())
     private let shared = Lock(WriterStatistics())
@@ -67,9 +68,10 @@ public final class LogWriter: @unchecked Sendable {
     }
 
     /// Recovers the admission state and the index from the log. `clock` gives microseconds since 1970; `onFatal` ends
-    /// the process when a commit failed: nothing may be answered after that.
+    /// the process when a commit failed: nothing may be answered after that. `keepsTime`: whether it writes what time
+    /// alone brings (ends of lots and holds, of Lago windows), as a daemon does.
     public init(
-        log: EventLog, index: KeyIndex, limits: WriterLimits = WriterLimits(),
+        log: EventLog, index: KeyIndex, limits: WriterLimits = WriterLimits(), keepsTime: Bool = true,
         clock: @escaping @Sendable () -> Int64 = WallClock.microseconds,
         onFatal: @escaping @Sendable (String) -> Never
     ) throws(RecoveryError) {
@@ -78,6 +80,7 @@ public final class LogWriter: @unchecked Sendable {
         self.index = index
         self.limits = limits
         self.clock = clock
+        self.keepsTime = keepsTime
         self.onFatal = onFatal
         admission = try LogWriter.recover(from: log, index: index)
         lastRecordedAt = log.lastRecordedAt
@@ -169,7 +172,7 @@ public final class LogWriter: @unchecked Sendable {
             for command in taken ?? [] { process(command) }
             commitGroup()
             if SteadyClock.nanoseconds() >= nextTick {
-                tick()
+                if keepsTime { tick() }
                 nextTick = SteadyClock.nanoseconds() + UInt64(limits.tickMilliseconds) * 1_000_000
             }
             if stopping { return }

@@ -16,7 +16,8 @@ enum CostMapKeys {
     enum Suffix {
         /// "_above_200k_tokens": the number as written, and as a number.
         case above(String, tokens: Int64)
-        case hour
+        /// "_above_1hr", "_above_12hr", whatever follows.
+        case hours
         case other
     }
 
@@ -24,8 +25,9 @@ enum CostMapKeys {
     static func suffix(of key: String, family: Family) -> Suffix? {
         guard begins(key, family.rawValue + "_") else { return nil }
         let rest = String(decoding: key.utf8.dropFirst(family.rawValue.utf8.count), as: UTF8.self)
-        if begins(rest, "_above_1hr") { return .hour }
         let (prefix, end) = ("_above_", "_tokens")
+        let hours = rest.utf8.dropFirst(prefix.utf8.count).drop { (0x30...0x39).contains($0) }
+        if begins(rest, prefix), hours.starts(with: "hr".utf8) { return .hours }
         guard begins(rest, prefix), rest.utf8.count > prefix.utf8.count + end.utf8.count,
             rest.utf8.suffix(end.utf8.count).elementsEqual(end.utf8)
         else { return .other }
@@ -81,7 +83,7 @@ enum CostMapKeys {
         for family in Family.allCases {
             switch suffix(of: key, family: family) {
             case .above: return .threshold
-            case .hour: return .cacheHour
+            case .hours: return .cacheHours
             case .other: return .tier
             case nil: continue
             }

@@ -5,14 +5,14 @@ internal import JSON
 public struct CostMapReport: Hashable, Sendable {
     /// Why a price is not in the list, or not quite as it is in the map.
     public enum Reason: UInt8, CaseIterable, Sendable, Comparable {
-        case tier, modality, cacheHour, threshold, tieredPricing, hours, factor, allowance, size, unit, alternative
+        case tier, modality, cacheHours, threshold, tieredPricing, hours, factor, allowance, size, unit, alternative
         case onceACall, rounded, notAPrice, unusable, shadowed, unknown
 
         public var text: String {
             switch self {
             case .tier: "a service tier, which calls do not state: they cost the standard price"
             case .modality: "tokens of audio, images or video, which count as tokens of their total"
-            case .cacheHour: "a cache write kept for an hour costs as any other"
+            case .cacheHours: "a cache write kept for hours costs as any other"
             case .threshold: "a threshold without input_cost_per_token at the same number of tokens"
             case .tieredPricing: "tiers that are not by input tokens from 0 on without a gap"
             case .hours: "hours of the day: the standard price holds all day"

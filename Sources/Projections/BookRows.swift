@@ -50,7 +50,7 @@ struct BookRows {
     }
 
     private let tables: Tables
-    private(set) var book = Book(tracksChanges: true)
+    var book = Book(tracksChanges: true)
     private var controls: Controls
 
     init(tables: Tables) {
@@ -84,23 +84,26 @@ struct BookRows {
     /// What the record does to the book. Throws what admission would have refused: the log holds no such record unless
     /// by a bug, and then the projector stops.
     mutating func apply(_ record: Record) throws(RecordFault) -> Outcome {
+        var outcome = Outcome()
         do {
             switch record.event.fact {
             case .planDefined, .planAssigned, .pricesPublished:
                 try book.admit(record.event, at: record.occurredAt)
                 controls.apply(record, to: &book.catalog)
-                return Outcome()
             default:
-                return try book.take(record.event, position: record.position, at: record.occurredAt)
+                outcome = try book.take(record.event, position: record.position, at: record.occurredAt)
             }
         } catch {
             throw RecordFault(
                 position: record.position,
                 reason: "\(record.event.fact.type) cannot be applied: \(error.field): \(error.detail) (\(error.code))")
         }
+        if book.ledger.isFaulty { try check(at: record.position) }
+        return outcome
     }
 
-    /// Throws when some credit is not accounted for, with the lot or account named (I6).
+    /// Throws when some credit is not accounted for, with the lot or account named (I6). What a record moved is checked
+    /// with it; this looks at all there is.
     func check(at position: UInt64) throws(RecordFault) {
         if let fault = book.ledger.fault {
             throw RecordFault(position: position, reason: "credits are not conserved: \(fault)")

@@ -6,7 +6,7 @@ internal import Schemas
 /// Balances, lots and allocations as they stand, and every movement that led there.
 public struct Credits: Projection {
     public static let name = "credits"
-    public static let schemaVersion = 2
+    public static let schemaVersion = 3
     public static var schema: [UInt8] { Schema.book + Schema.credits }
     public static let tables = book.all + [movements, spending]
 
@@ -16,7 +16,8 @@ public struct Credits: Projection {
         keys: [.integer("owner_kind"), .name("owner"), .integer("position"), .integer("seq")],
         values: [
             .integer("at"), .integer("kind"), .integer("amount"), .integer("balance_after"), .name("user"),
-            .name("model"), .integer("overage"), .integer("invoiced"), .text("slices"),
+            .name("model"), .integer("overage"), .integer("invoiced"), .text("slices"), .text("authorization"),
+            .integer("settlement"), .integer("held"),
         ])
     static let spending = Table(
         "spending", tag: 7, kind: .sums, keys: [.name("org"), .name("user")],
@@ -37,6 +38,7 @@ public struct Credits: Projection {
         var overage: Money
         var invoiced: Money
         var slices: [Slice]
+        var settlement: Settlement?
 
         func fill(_ cells: inout RowCells, names: borrowing NamePool) {
             cells.integer(isUser ? 1 : 0)
@@ -52,6 +54,13 @@ public struct Credits: Projection {
             cells.integer(overage.nanos)
             cells.integer(invoiced.nanos)
             SliceText.write(slices, to: &cells)
+            guard let settlement else {
+                for _ in 0..<3 { cells.null() }
+                return
+            }
+            cells.text(settlement.authorization.text)
+            cells.integer(Int64(settlement.kind.rawValue))
+            cells.integer(settlement.held.nanos)
         }
     }
     private struct Spender: Hashable {
@@ -93,7 +102,7 @@ public struct Credits: Projection {
                     owner: owner, user: user, model: model, isUser: isUser, kind: movement.kind, seq: seq,
                     position: record.position, at: record.occurredAt, amount: movement.amount,
                     balanceAfter: movement.balanceAfter, overage: movement.overage, invoiced: movement.invoiced,
-                    slices: movement.slices))
+                    slices: movement.slices, settlement: movement.kind == .charge ? outcome.settlement : nil))
             seq += 1
             guard !isUser, user != 0, movement.kind == .charge || movement.kind == .refund else { continue }
             // Sums of parts of the account's own sums, which admission keeps within 64 bits.

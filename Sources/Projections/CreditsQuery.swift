@@ -175,6 +175,8 @@ public struct StatementEntry: Hashable, Sendable {
     /// Of a charge.
     public var model: Name?
     public var movement: Movement
+    /// Of a charge whose call named an authorization.
+    public var settlement: Settlement?
 }
 
 extension StatementEntry {
@@ -183,6 +185,14 @@ extension StatementEntry {
         guard let kind = Movement.Kind(rawValue: UInt8(row.integer(at: 5))) else {
             preconditionFailure("movement of kind \(row.integer(at: 5))")
         }
+        var settlement: Settlement?
+        if !row.isNull(at: 13) {
+            guard let kind = Settlement.Kind(rawValue: UInt8(row.integer(at: 14))) else {
+                preconditionFailure("settlement of kind \(row.integer(at: 14))")
+            }
+            settlement = Settlement(
+                authorization: BookRows.name(row, 13), kind: kind, held: BookRows.money(row, 15))
+        }
         self.init(
             position: UInt64(row.integer(at: 2)), sequence: UInt32(row.integer(at: 3)),
             time: Timestamp(microseconds: row.integer(at: 4)), model: BookRows.optionalName(row, 9),
@@ -190,7 +200,7 @@ extension StatementEntry {
                 kind: kind, owner: BookRows.owner(row, 0), user: BookRows.optionalName(row, 8),
                 amount: BookRows.money(row, 6), balanceAfter: BookRows.money(row, 7),
                 slices: SliceText.read(row.text(at: 12)), overage: BookRows.money(row, 10),
-                invoiced: BookRows.money(row, 11)))
+                invoiced: BookRows.money(row, 11)), settlement: settlement)
     }
 }
 

@@ -14,21 +14,39 @@ final class ShortLog {
     let log: EventLog
     let mark: String
     private(set) var hashes: [Digest] = []
+    private let writer: Writer
+
+    /// A log is written by one thread, and a test goes on another after each `await`.
+    private actor Writer {
+        private let executor = ThreadExecutor(name: "short log")
+        nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+        private let log: EventLog
+
+        init(_ log: EventLog) {
+            self.log = log
+        }
+
+        func append(_ records: [[UInt8]], _ hashes: [Digest]) throws {
+            var ends: [Int] = []
+            for record in records { ends.append((ends.last ?? 0) + record.count) }
+            try log.append(
+                records: records.flatMap(\.self), ends: ends, hashes: hashes, recordedAt: log.lastRecordedAt)
+        }
+    }
 
     init(_ folder: String, mark: String = "") throws {
         log = try EventLog.open(folder: folder, mode: .readWrite, mapBytes: 1 << 30)
         self.mark = mark
+        writer = Writer(log)
     }
 
     /// Adds records in frames of at most `frame`.
-    func append(_ count: Int, frame: Int = 1000) throws {
+    func append(_ count: Int, frame: Int = 1000) async throws {
         var left = count
         while left > 0 {
             let records = (0..<min(left, frame)).map { Array("record \(hashes.count + $0 + 1)\(mark)".utf8) }
             let new = records.map { record in record.withUnsafeBytes { Merkle.leaf($0) } }
-            var ends: [Int] = []
-            for record in records { ends.append((ends.last ?? 0) + record.count) }
-            try log.append(records: records.flatMap(\.self), ends: ends, hashes: new, recordedAt: log.lastRecordedAt)
+            try await writer.append(records, new)
             hashes += new
             left -= records.count
         }

@@ -12,7 +12,7 @@ import Testing
     ) async throws -> TreeCheck {
         try await withFolder { folder in
             let short = try ShortLog(folder + "/log")
-            try short.append(70_000)
+            try await short.append(70_000)
             let keeper = try TreeKeeper(folder: folder + "/tiles", log: short.log)
             keeper.start()
             _ = await keeper.view(covering: 70_000, milliseconds: 60_000)

@@ -38,7 +38,7 @@ import Testing
         try await withFolder { folder in
             let short = try ShortLog(folder + "/log")
             for count in [0, 1, 254, 1, 1, 700, 66_000, 3] {
-                try short.append(count, frame: count == 700 ? 7 : 1000)
+                try await short.append(count, frame: count == 700 ? 7 : 1000)
                 let keeper = try TreeKeeper(folder: folder + "/tiles", log: short.log)
                 keeper.start()
                 try check(await caughtUp(keeper, short), short)
@@ -62,9 +62,9 @@ import Testing
                 }
                 return found
             }
-            try short.append(40_000)
+            try await short.append(40_000)
             _ = try await tiles()
-            try short.append(100_000)
+            try await short.append(100_000)
             let first = try await tiles()
             #expect(first.keys.sorted() == ["0", "1", "head"])
             #expect(first["0"]?.count == 140_000 / 256 * 8192 && first["1"]?.count == 2 * 8192)
@@ -76,7 +76,7 @@ import Testing
     @Test func `a flipped bit of a tile gives an error and never a proof`() async throws {
         try await withFolder { folder in
             let short = try ShortLog(folder + "/log")
-            try short.append(70_000)
+            try await short.append(70_000)
             let keeper = try TreeKeeper(folder: folder + "/tiles", log: short.log)
             keeper.start()
             let view = await caughtUp(keeper, short)
@@ -101,13 +101,13 @@ import Testing
     @Test func `tiles that know more than the log, or another log, are refused`() async throws {
         try await withFolder { folder in
             let short = try ShortLog(folder + "/log")
-            try short.append(1000)
+            try await short.append(1000)
             let keeper = try TreeKeeper(folder: folder + "/tiles", log: short.log)
             keeper.start()
             _ = await caughtUp(keeper, short)
             keeper.stop()
             let other = try ShortLog(folder + "/other")
-            try other.append(1000)
+            try await other.append(1000)
             #expect(throws: TileError.unusable(folder: folder + "/tiles", reason: "is of another log")) {
                 try TreeKeeper(folder: folder + "/tiles", log: other.log)
             }

@@ -44,6 +44,49 @@ import Testing
             """)
     }
 
+    @Test func `a refusal says when time alone makes room, and heeds the limit that lasts longest`() throws {
+        var script = Script.run(
+            """
+            plan p calls=1/month/soft,2/day,2/month,100/ever overage=block
+            plan q calls=1/ever,1/day overage=block
+            assign org:acme p
+            assign org:beta q
+            alloc acme ann cap 3 week
+            alloc acme bob cap 3 never
+            """)
+        func ask(_ org: String, _ user: String?, _ credits: String) throws -> AuthorizationDecision {
+            let request = AuthorizationRequest(
+                id: Script.name("a"), org: Script.name(org), user: user.map(Script.name), provider: Script.name("p"),
+                model: Script.name("m"), credits: Script.money(credits))
+            return try script.book.authorize(request, at: script.time)
+        }
+        // Nothing used: the hard limit with the fewest left, not the soft one before it.
+        #expect(try ask("acme", nil, "0").tightest?.status.limit == Plan.CallLimit(limit: 2, per: .day, enforce: .hard))
+        #expect(try ask("acme", nil, "0").retryAt == nil)
+        // No credits: nobody knows when there will be some. An allocation starts afresh, if that is enough.
+        #expect(try ask("acme", nil, "1").retryAt == nil)
+        #expect(try ask("acme", "ann", "4").retryAt == nil)
+        #expect(script.perform("grant g org:acme 10") == "grant org:acme 10 = 10 [g -10]")
+        _ = script.perform("prices rule call=2")
+        _ = script.perform("call org=acme user=ann")
+        _ = script.perform("call org=acme user=bob id=b")
+        let full = try ask("acme", "ann", "2")
+        #expect(full.refusal?.calls?.per == .day)
+        #expect(full.tightest?.status.limit.per == .month)
+        #expect(full.retryAt == Script.instant("12-01T00:00"))
+        _ = script.perform("callvoid b")
+        let short = try ask("acme", "ann", "2")
+        #expect(short.refusal?.rule == .allocation)
+        #expect(short.retryAt == Script.instant("11-02T00:00"))
+        #expect(try ask("acme", "ann", "3.5").retryAt == nil)
+        #expect(try ask("acme", "bob", "3.5").retryAt == nil)
+        // A limit that never starts afresh.
+        _ = script.perform("call org=beta")
+        #expect(try ask("beta", nil, "0").refusal?.rule == .calls)
+        #expect(try ask("beta", nil, "0").retryAt == nil)
+        #expect(try ask("beta", nil, "0").tightest?.status.limit.per == .ever)
+    }
+
     @Test func `soft limits refuse nothing, byok counts where the plan says so, anchors start the month`() {
         Script.run(
             """

@@ -224,9 +224,9 @@ import Testing
             ("lot h", { $0.lots[1].lot.left += Money(nanos: 1) }),
             ("lot g", { $0.lots[0].lot.spent -= Money(nanos: 1) }),
             ("lot g", { $0.lots[0].lot.left = -$0.lots[0].lot.left }),
-            ("account of org(acme)", { $0.accounts[0].sums.granted += Money(nanos: 1) }),
+            ("account of acme: granted 10.000001 + ", { $0.accounts[0].sums.granted += Money(nanos: 1) }),
             (
-                "account of org(acme): its lots",
+                "account of acme: its lots",
                 {
                     $0.accounts[0].sums.left += Money(nanos: 1)
                     $0.accounts[0].sums.granted += Money(nanos: 1)

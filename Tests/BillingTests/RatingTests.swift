@@ -23,6 +23,19 @@ import Testing
             """)
     }
 
+    @Test func `a rule that prices usage asks for one count at least, also beside a price per call`() {
+        Script.run(
+            """
+            prices rule in=2 call=1
+            call org=acme => charge 0 noUsage
+            call org=acme searches=1 => charge 0 noUsage
+            call org=acme in=0 => charge 1; org:acme -1 = -1 [] over 1
+            call org=acme out=1000 => charge 1; org:acme -1 = -2 [] over 1
+            prices rule in=0 call=1
+            call org=acme => charge 1; org:acme -1 = -3 [] over 1
+            """)
+    }
+
     @Test func `each kind of token has its price or that of its total`() {
         let rows: [(prices: String, call: String, charge: String)] = [
             ("rule any=1", "in=1000 out=500 cr=100 re=50", "1.5"),

@@ -4,7 +4,7 @@ import Testing
 /// Long random streams of facts: what must hold after each of them, whatever came before.
 @Suite struct StreamTests {
     /// One event as a row of a script.
-    private func row(_ number: Int, _ random: inout Seeded) -> String {
+    func row(_ number: Int, _ random: inout Seeded) -> String {
         func pick(_ choices: [String]) -> String { choices.randomElement(using: &random) ?? "" }
         let day = Int.random(in: 1...28, using: &random)
         let time = "@11-\(day < 10 ? "0" : "")\(day)"
@@ -51,7 +51,7 @@ import Testing
         }
     }
 
-    private func start() -> Script {
+    func start() -> Script {
         Script.run("plan p0\nplan p1 markup=0.6\nplan p2 markup=0.4 overage=invoice\nprices from=10-01 rule any=0.01")
     }
 

@@ -16,12 +16,13 @@ struct AuthorizationTests {
     }
 
     private static func order(
-        _ id: Name, credits: Int64, org: Name = "acme", holds: Bool = true, ttl: Int64 = 600
+        _ id: Name, credits: Int64?, org: Name = "acme", model: Name = "gpt-4o", tokens: Int64? = nil,
+        holds: Bool = true, ttl: Int64 = 600
     ) -> AuthorizationOrder {
         AuthorizationOrder(
             request: AuthorizationRequest(
-                id: id, org: org, provider: "openai", model: "gpt-4o",
-                credits: Money(nanos: credits * Money.nanosPerCredit)),
+                id: id, org: org, provider: "openai", model: model, inputTokens: tokens,
+                credits: credits.map { Money(nanos: $0 * Money.nanosPerCredit) }),
             holds: holds, ttlSeconds: ttl, key: "test")
     }
 
@@ -37,6 +38,7 @@ struct AuthorizationTests {
         switch result {
         case .failure(let error): return "\(error)"
         case .success(.conflict(let position)): return "conflict \(position)"
+        case .success(.ended(let position)): return "ended \(position)"
         case .success(.rejected(let rejection)): return "rejected \(rejection.code)"
         case .success(.decided(let decision, _, let position, _)):
             let at = position.map { " \($0)" } ?? ""
@@ -80,6 +82,48 @@ struct AuthorizationTests {
                     == "denied credits_exhausted")
             try rig.restart()
         }
+        #expect(rig.log.highWater == 3)
+    }
+
+    @Test func `the same id for another question is a conflict, whatever was decided`() async throws {
+        let rig = try Rig()
+        _ = try rig.post([AuthorizationTests.grant(10, to: "acme")])
+        let list = PriceList(unit: .credits, rules: [PriceRule(anyToken: Decimal(mantissa: 1, scale: 0))])
+        _ = try rig.post([Event(source: "admin", id: "prices", time: nil, fact: .pricesPublished(list))])
+        #expect(await AuthorizationTests.ask(rig, AuthorizationTests.order("a", credits: 4)) == "granted 3")
+        #expect(
+            await AuthorizationTests.ask(rig, AuthorizationTests.order("b", credits: 7))
+                == "denied credits_exhausted 4")
+        #expect(
+            await AuthorizationTests.ask(rig, AuthorizationTests.order("t", credits: nil, tokens: 2000)) == "granted 5")
+        for _ in 0..<2 {
+            // More credits, another model, another time to live, more tokens.
+            #expect(await AuthorizationTests.ask(rig, AuthorizationTests.order("a", credits: 5)) == "conflict 3")
+            #expect(
+                await AuthorizationTests.ask(rig, AuthorizationTests.order("a", credits: 4, model: "m")) == "conflict 3"
+            )
+            #expect(
+                await AuthorizationTests.ask(rig, AuthorizationTests.order("a", credits: 4, ttl: 601)) == "conflict 3")
+            #expect(await AuthorizationTests.ask(rig, AuthorizationTests.order("b", credits: 1)) == "conflict 4")
+            #expect(
+                await AuthorizationTests.ask(rig, AuthorizationTests.order("t", credits: nil, tokens: 2001))
+                    == "conflict 5")
+            // The same in other words comes to the same.
+            #expect(await AuthorizationTests.ask(rig, AuthorizationTests.order("t", credits: 2)) == "granted 5")
+            try rig.restart()
+        }
+        #expect(rig.log.highWater == 5)
+    }
+
+    @Test func `an id whose hold has ended holds nothing, and says so`() async throws {
+        let rig = try Rig()
+        _ = try rig.post([AuthorizationTests.grant(10, to: "acme")])
+        #expect(await AuthorizationTests.ask(rig, AuthorizationTests.order("a", credits: 10)) == "granted 2")
+        #expect(await AuthorizationTests.release(rig, "a") == "released 3")
+        #expect(await AuthorizationTests.ask(rig, AuthorizationTests.order("a", credits: 10)) == "ended 2")
+        try rig.restart()
+        #expect(await AuthorizationTests.ask(rig, AuthorizationTests.order("a", credits: 10)) == "ended 2")
+        #expect(await AuthorizationTests.ask(rig, AuthorizationTests.order("a", credits: 9)) == "conflict 2")
         #expect(rig.log.highWater == 3)
     }
 

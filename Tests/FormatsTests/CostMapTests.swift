@@ -80,6 +80,15 @@ import Testing
         Row(
             members: #""tiered_pricing":[{"range":[0,10],"input_cost_per_token":5e-06,"zone_cost":1}]"#,
             rules: ["p/m in=5"], losses: ["unit tiered_pricing.zone_cost"]),
+        // Writes kept for hours, above a threshold too.
+        Row(
+            members: io + #","cache_creation_input_token_cost_above_12hr":9e-06,"#
+                + #""cache_creation_input_token_cost_above_12hr_above_272k_tokens_flex":9e-06"#,
+            rules: ["p/m in=1 out=2"],
+            losses: [
+                "cacheHours cache_creation_input_token_cost_above_12hr",
+                "cacheHours cache_creation_input_token_cost_above_12hr_above_272k_tokens_flex",
+            ]),
         // Other units.
         Row(members: io + #","input_cost_per_request":0.005"#, rules: ["p/m in=1 out=2 call=0.005"]),
         Row(
@@ -121,7 +130,7 @@ import Testing
             rules: ["p/m in=1 out=2"],
             losses: [
                 "tier input_cost_per_token_batches", "tier output_cost_per_token_above_200k_tokens_flex",
-                "modality input_cost_per_audio_token", "cacheHour cache_creation_input_token_cost_above_1hr",
+                "modality input_cost_per_audio_token", "cacheHours cache_creation_input_token_cost_above_1hr",
                 "hours off_peak_pricing", "factor regional_endpoint_uplift_multiplier", "allowance search_free_requests",
                 "unit citation_cost_per_token", "unknown wormhole_fee",
             ]),

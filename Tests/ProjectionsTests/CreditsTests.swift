@@ -1,4 +1,3 @@
-import Billing
 import Glibc
 import Hashing
 import Records
@@ -6,6 +5,7 @@ import SQLite
 import TestEvents
 import Testing
 
+@testable import Billing
 @testable import Projections
 
 @Suite struct CreditsTests {
@@ -168,6 +168,73 @@ import Testing
             #expect(entries.first?.movement.overage.credits == "1")
             #expect(entries.last?.movement.slices == [Slice(lot: "purse", amount: Money(nanos: 4_000_000))])
             #expect(entries.allSatisfy { $0.model == "m" })
+        }
+    }
+
+    @Test func `a charge says what it settled, and that it was more than held`() async throws {
+        let source = ArraySource()
+        let now = AdmittedLog.start
+        source.append(.pricesPublished(PriceList(
+            unit: .credits, rules: [PriceRule(perCall: Decimal(mantissa: 5, scale: 0))])), at: now)
+        source.append(
+            .creditsGranted(Grant(owner: .org("o"), credits: Money(nanos: 50_000_000), category: .paid)), at: now)
+        for (id, held) in [("less", 4_000_000), ("more", 6_000_000)] as [(Name, Int64)] {
+            let request = AuthorizationRequest(id: id, org: "o", provider: "p", model: "m")
+            source.append(
+                .authorizationGranted(
+                    Authorization(
+                        subject: AuthorizationSubject(request), held: Money(nanos: held),
+                        expiresAt: now.adding(seconds: 60))), at: now)
+        }
+        for id in ["less", "more", "more", nil] as [Name?] {
+            let call = Call(
+                org: "o", provider: "p", model: "m", operation: .chat, status: .success, authorization: id)
+            source.append(.call(call), at: now)
+        }
+        let folder = TemporaryFolder()
+        _ = try await run(folder, source) { (models: ReadModels) async throws in
+            let entries = try await models.ask(StatementQuery(owner: .org("o"))).answer.entries
+            let settled = entries.reversed().map(\.settlement)
+            #expect(
+                settled == [
+                    nil, Settlement(authorization: "less", kind: .exceeded, held: Money(nanos: 4_000_000)),
+                    Settlement(authorization: "more", kind: .covered, held: Money(nanos: 6_000_000)),
+                    Settlement(authorization: "more", kind: .late, held: .zero), nil,
+                ])
+        }
+    }
+
+    @Test func `credits that vanish stop the fold at the record that moved them`() throws {
+        let source = ArraySource()
+        func adjust(_ owner: Name, _ nanos: Int64) {
+            let adjustment = Adjustment(owner: .org(owner), credits: Money(nanos: nanos), reason: "r")
+            source.append(.creditsAdjusted(adjustment), at: AdmittedLog.start)
+        }
+        for owner in ["a", "b"] as [Name] { adjust(owner, 9_000_000) }
+        for owner in ["b", "a"] as [Name] { adjust(owner, -2_000_000) }
+        var rows = BookRows(tables: Credits.book)
+        for record in source.records[0..<2] { _ = try rows.apply(record) }
+        let whole = rows
+        // A nano-dollar of the lot of a, then of its account, is gone.
+        rows.book.ledger.lots[0].lot.voided -= Money(nanos: 1)
+        #expect(throws: RecordFault.self) { try rows.check(at: 2) }
+        _ = try rows.apply(source.records[2])
+        do {
+            _ = try rows.apply(source.records[3])
+            Issue.record("it went on")
+        } catch {
+            #expect(error.position == 4)
+            #expect(error.reason.hasPrefix("credits are not conserved: lot \(source.records[0].event.id): granted 9 "))
+        }
+        rows = whole
+        rows.book.ledger.accounts[0].sums.expired += Money(nanos: 1)
+        _ = try rows.apply(source.records[2])
+        do {
+            _ = try rows.apply(source.records[3])
+            Issue.record("it went on")
+        } catch {
+            #expect(error.position == 4)
+            #expect(error.reason.hasPrefix("credits are not conserved: account of a: granted 0 + "))
         }
     }
 

@@ -109,6 +109,7 @@ ROUTES = {
     "GET /readyz": Row(OPEN),
     "GET /metrics": Row(OPEN),
     "GET /openapi.json": Row(OPEN),
+    "GET /": Row(OPEN),
 }
 
 

@@ -47,6 +47,43 @@ class Authorizations(DaemonCase):
         gone = self.daemon.request("DELETE", "/v1/authorizations/life?org=org_a")
         self.assertEqual((gone.status, gone.json["code"]), (404, "unknown_authorization"), gone)
 
+    def test_one_id_is_one_question(self):
+        first = self.ask("once", credits="0.5", ttl_seconds=900)
+        self.assertEqual(first.status, 200, first)
+        # Told as it is now that it runs, the first time and again.
+        again = self.ask("once", credits="0.50", ttl_seconds=900)
+        for answer in (first, again):
+            self.assertEqual(answer.headers["x-ratelimit-remaining"],
+                             str(answer.json["calls"]["limits"][0]["remaining"]))
+        for name in ("position", "expires_at", "available_credits", "calls", "held_credits"):
+            self.assertEqual(again.json[name], first.json[name])
+        here = self.daemon.read("/v1/orgs/org_a/credits", first.json["position"])
+        self.assertEqual(first.json["available_credits"], here["available_credits"])
+        for other in ({"credits": "0.6"}, {"credits": "0.5", "ttl_seconds": 901}, {"credits": "0.5", "model": "other"}):
+            answer = self.ask("once", **{"ttl_seconds": 900, **other})
+            self.assertEqual((answer.status, answer.json["code"], answer.json["position"]),
+                             (409, "conflict", first.json["position"]), answer)
+        self.assertEqual(self.daemon.request("DELETE", "/v1/authorizations/once?org=org_a").status, 200)
+        answer = self.ask("once", credits="0.5", ttl_seconds=900)
+        self.assertEqual((answer.status, answer.json["code"]), (409, "authorization_ended"), answer)
+
+    def test_more_than_held_is_charged_and_flagged(self):
+        self.assertEqual(self.daemon.post("/v1/events", [
+            event("small plan", "plan.assigned", org="org_s", plan="blocks", time=PAST),
+            event("small lot", "credits.granted", org="org_s", credits="10", category="paid", time=PAST),
+        ]).json["accepted"], 2)
+        self.assertEqual(self.ask("small", org="org_s", credits="0.001").status, 200)
+        settled = self.daemon.post("/v1/events", call(
+            "over the hold", org="org_s", authorization="small", usage={"input_tokens": 1000, "output_tokens": 0}))
+        self.daemon.read("/v1/orgs/org_s/credits", settled.json["last_position"])
+        lines = self.daemon.get("/v1/orgs/org_s/statement").json["lines"]
+        line = next(line for line in lines if line.get("authorization") == "small")
+        self.assertEqual((line["amount_credits"], line["held_credits"], line["settlement"]),
+                         ("-0.024", "0.001", "exceeded"))
+        csv = self.daemon.get("/v1/orgs/org_s/statement?format=csv").body.decode().splitlines()
+        self.assertTrue(csv[0].endswith(",invoiced_credits,authorization,settlement,held_credits"), csv[0])
+        self.assertTrue(any(row.endswith(',0,"small",exceeded,0.001') for row in csv), csv)
+
     def test_credits_that_are_short(self):
         answer = self.ask("too much", credits="1000")
         self.assertEqual((answer.status, answer.json["allowed"]), (402, False), answer)

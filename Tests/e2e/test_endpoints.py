@@ -1,7 +1,10 @@
 """Every endpoint by hand, with the worked numbers to the digit."""
 
+import base64
+import hashlib
 import json
 import os
+import re
 import subprocess
 import time
 import unittest
@@ -162,6 +165,25 @@ class WorkedNumbers(DaemonCase):
             answer = self.daemon.post("/v1/ingest/litellm", body).json
             self.assertEqual(answer["accepted"], 0, (name, answer))
         self.assertEqual(self.daemon.digests(), before)
+
+    def test_the_dashboard_may_run_its_own_script_and_nothing_else(self):
+        answer = self.daemon.get("/", key=None)
+        self.assertEqual(answer.status, 200, answer)
+        self.assertTrue(answer.headers["content-type"].startswith("text/html"), answer.headers)
+        script = re.search(rb"<script>(.*?)</script>", answer.body, re.S).group(1)
+        digest = base64.b64encode(hashlib.sha256(script).digest()).decode()
+        policy = answer.headers["content-security-policy"]
+        self.assertIn("default-src 'none'", policy)
+        self.assertIn(f"script-src 'sha256-{digest}';", policy)
+        self.assertEqual(answer.body.count(b"<script"), 1)
+        # Nothing is loaded from elsewhere, and nothing of an answer becomes markup.
+        for banned in (b"http://", b"https://", b"innerHTML", b"insertAdjacentHTML", b"document.write", b"eval("):
+            self.assertNotIn(banned, answer.body)
+        # What the page asks for is there.
+        for path in re.findall(rb'fetch\("([^"]+)"\)', script):
+            self.assertEqual(self.daemon.get(path.decode(), key=None).status, 200, path)
+        for figure in set(re.findall(rb"tallystick_[a-z_]+[a-z]", script)):
+            self.assertIn(figure, self.daemon.get("/metrics", key=None).body)
 
     def test_health_metrics_and_description(self):
         for path in ("/healthz", "/readyz"):

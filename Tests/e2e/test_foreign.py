@@ -3,6 +3,7 @@ Lago's API with every error it knows, OpenMeter's batches, and heads as other HT
 """
 
 import copy
+import gzip
 import http.client
 import json
 import socket
@@ -82,6 +83,15 @@ class LiteLLM(DaemonCase):
         self.assertBilled(1)
         for body in (b"", b" \n", b"hello", b'"text"', b"42"):
             self.assertProblem(self.daemon.post("/v1/ingest/litellm", body), 400)
+
+    def test_a_coded_body_is_refused_by_its_head(self):
+        body = gzip.compress(json.dumps([item("coded")]).encode())
+        for path in ("/v1/ingest/litellm", "/v1/events", "/api/v1/events"):
+            answer = self.daemon.post(path, body, headers={"Content-Encoding": "gzip"})
+            self.assertProblem(answer, 415, "unsupported_coding")
+            self.assertEqual(answer.headers["accept-encoding"], "identity")
+        self.assertEqual(self.post([item("plain")], headers={"Content-Encoding": "Identity"})["accepted"], 1)
+        self.assertBilled(1)
 
     def test_heads_as_other_libraries_write_them(self):
         key = self.daemon.key().encode()

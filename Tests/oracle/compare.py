@@ -1,12 +1,11 @@
 """The daemon's answers against an oracle that has read the same log."""
 
 import urllib.parse
-from decimal import Decimal
-from fractions import Fraction
 
-from oracle import (
-    CREDIT, DAY, TOKEN_FIELDS, USD, credits, day_window, half_even, instant, midnight, month_window, number, plain,
-    text_of, window)
+from oracle import TOKEN_FIELDS
+from values import (
+    CREDIT, DAY, USD, Decimal, credits, day_window, half_even, instant, midnight, month_window, number, plain, text_of,
+    window)
 
 GROUPINGS = ("day,org,model,provider,user,service,key_source", "org", "day", "user,key_source", "")
 MOST_LINES = 1000
@@ -31,7 +30,7 @@ def meaning(name, value):
         return {one: meaning(one, member) for one, member in value.items()}
     if isinstance(value, list):
         return [meaning(name, one) for one in value]
-    if isinstance(value, bool):
+    if isinstance(value, bool) or value is None:
         return value
     if name in TIMES:
         return instant(value)
@@ -45,7 +44,7 @@ def meaning(name, value):
 
 
 def rounded(value, decimals):
-    return Fraction(half_even(number(value) * 10 ** decimals), 10 ** decimals)
+    return half_even(number(value).scaleb(decimals))
 
 
 def missing(stated, stored, path=""):
@@ -64,14 +63,14 @@ def missing(stated, stored, path=""):
 
 
 class Comparison:
-    """`ask(path, position)` gives (position seen, JSON or None when nothing is known)."""
+    """`ask(path, position, lines)` gives (position seen, JSON, or many in lines, or None when nothing is known)."""
 
     def __init__(self, oracle, ask, now):
         self.oracle, self.ask_daemon, self.now = oracle, ask, now
         self.differences, self.positions = [], set()
 
-    def ask(self, path):
-        seen, answer = self.ask_daemon(path, self.oracle.position)
+    def ask(self, path, lines=False):
+        seen, answer = self.ask_daemon(path, self.oracle.position, lines)
         self.positions.add(seen)
         return answer
 
@@ -86,9 +85,12 @@ class Comparison:
             self.calls(owner)
             if owner[0] == "org":
                 self.statement(owner)
+                self.denials(owner[1])
         self.org_users()
         self.tokens()
+        self.unpriced()
         self.lago()
+        self.differences += self.oracle.disagreements
 
     def names(self):
         oracle = self.oracle
@@ -101,10 +103,10 @@ class Comparison:
     def credits(self, owner):
         path = f"/v1/{owner[0]}s/{quote(owner[1])}/credits"
         answer = self.ask(path)
-        self.account(path, answer, self.oracle, owner)
+        self.account(path, answer, owner)
         if answer is None:
             return
-        self.same(f"{path} held_credits", answer["held_credits"], "0")
+        self.same(f"{path} held_credits", answer["held_credits"], plain(self.oracle.held_by(owner), CREDIT))
         self.same(f"{path} available_credits", answer["available_credits"],
                   plain(self.oracle.available(owner, self.now), CREDIT))
         if owner[0] == "org":
@@ -112,16 +114,16 @@ class Comparison:
                         for user, one in self.oracle.allocations.get(owner[1], {}).items()}
             self.same(f"{path} allocations", {one["user"]: one for one in answer["allocations"]}, expected)
 
-    def as_of(self, past):
-        """Accounts and lots as they were, against an oracle that stopped there. What is available is left out: that
-        is a matter of the clock."""
-        for owner in sorted(past.accounts):
-            path = f"/v1/{owner[0]}s/{quote(owner[1])}/credits?as_of={past.position}"
-            _, answer = self.ask_daemon(path, self.oracle.position)
-            self.account(path, answer, past, owner)
+    def as_of(self, end):
+        """Accounts and lots as they were where the oracle has come to in a log of `end` records. What is available is
+        left out: that is a matter of the clock."""
+        for owner in sorted(self.oracle.accounts):
+            path = f"/v1/{owner[0]}s/{quote(owner[1])}/credits?as_of={self.oracle.position}"
+            _, answer = self.ask_daemon(path, end, False)
+            self.account(path, answer, owner)
 
-    def account(self, path, answer, oracle, owner):
-        account = oracle.account(owner)
+    def account(self, path, answer, owner):
+        account = self.oracle.account(owner)
         if answer is None:
             held = account.lots or account.spent or account.adjusted
             self.same(path, "404", "something" if held else "404")
@@ -164,10 +166,15 @@ class Comparison:
         account = self.oracle.accounts.get(owner)
         expected = [
             {"position": position, "time": text_of(t), "amount_credits": plain(amount, CREDIT),
-             "balance_credits": plain(balance, CREDIT), "what": what}
-            for position, t, what, amount, invoiced, balance in reversed(account.movements if account else [])]
-        daemon = [{name: line[name] for name in ("position", "time", "amount_credits", "balance_credits", "what")}
-                  for line in answer["lines"]] if answer else []
+             "balance_credits": plain(balance, CREDIT), "what": what, "invoiced_credits": plain(invoiced, CREDIT),
+             "settled": settled and (settled[0], plain(settled[1], CREDIT), settled[2])}
+            for position, t, what, amount, invoiced, balance, settled in reversed(
+                account.movements if account else [])]
+        daemon = [{
+            **{name: line[name] for name in ("position", "time", "amount_credits", "balance_credits", "what")},
+            "invoiced_credits": line.get("invoiced_credits", "0"),
+            "settled": (line["authorization"], line["held_credits"], line["settlement"])
+            if "authorization" in line else None} for line in answer["lines"]] if answer else []
         if answer and answer.get("next"):
             expected = expected[:len(daemon)]
         # The oldest that differs is the cause.
@@ -176,6 +183,30 @@ class Comparison:
                 self.same(path, theirs, ours)
                 break
         self.same(f"{path} lines", len(daemon), len(expected))
+
+    def denials(self, org):
+        """As they are in the log, each one found there by its org."""
+        found, after = [], 0
+        while True:
+            answer = self.ask(f"/v1/orgs/{quote(org)}/denials?limit={MOST_LINES}&after={after}", lines=True)
+            found += [(line["position"], line["event"]["data"]["id"]) for line in answer]
+            if len(answer) < MOST_LINES:
+                break
+            after = answer[-1]["position"]
+        ours = [(position, id) for (owner, id), position in self.oracle.decided_at.items()
+                if owner == ("org", org) and self.oracle.decisions[position].refused]
+        self.same(f"denials of {org}", found, sorted(ours))
+
+    def unpriced(self):
+        found, after = {}, 0
+        while after is not None:
+            answer = self.ask(f"/v1/unpriced?limit={MOST_LINES}&after={after}")
+            found.update((one["position"], (one["org"] if "org" in one else None, one["reason"]))
+                         for one in answer["unpriced"])
+            after = answer.get("next")
+        ours = self.oracle.unpriced
+        for position in sorted(set(found) | set(ours)):
+            self.same(f"/v1/unpriced {position}", found.get(position), ours.get(position))
 
     # Calls
 

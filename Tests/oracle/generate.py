@@ -9,9 +9,11 @@ import argparse
 import datetime
 import json
 import random
+import re
 
 START = datetime.datetime(2025, 1, 20, tzinfo=datetime.timezone.utc)
 DAYS = 50
+BURSTS = 300            # of questions whether calls may run, about, in one stream at most
 REMEMBERED = 5000       # events that may be sent again, calls that may be contradicted or corrected
 FAR_FUTURE = ("2098-01-01T00:00:00Z", "2099-06-01T00:00:00Z")
 SOURCES = ("gateway-1", "gateway-2")
@@ -30,6 +32,8 @@ class Generator:
         self.seed, self.corrections = seed, corrections
         self.made = 0
         self.calls = []         # (source, id, data) that can be corrected
+        self.asks = []          # authorizations that can be settled, released and asked for again
+        self.voids = []         # (what a void is known by, what its call is)
         self.lots = []          # ids that can be voided
         self.voided = set()
         self.plans = []
@@ -72,7 +76,7 @@ class Generator:
         scaled = r.randint(int(low * 10 ** decimals), int(high * 10 ** decimals))
         digits = f"{scaled / 10 ** decimals:.{decimals}f}" if r.random() < 0.5 else f"{scaled}e-{decimals}"
         if r.random() < 0.3:
-            return Verbatim(digits)
+            return verbatim(digits)
         return digits
 
     def owner(self, wallet=0.25):
@@ -213,7 +217,7 @@ class Generator:
         r = self.random
         value = self.amount(0.000001, 15)
         if r.random() < 0.6:
-            value = Verbatim("-" + value) if isinstance(value, Verbatim) else "-" + value
+            value = verbatim("-" + value[1:]) if value[0] == MARK else "-" + value
         return self.event("credits.adjusted", {**self.owner(), "credits": value, "reason": "by hand"})
 
     def allocated(self):
@@ -241,7 +245,7 @@ class Generator:
             if r.random() < share:
                 usage[name] = r.randint(0, 4)
         if r.random() < 0.1:
-            usage["audio_seconds"] = r.choice((1, "12.5", Verbatim("0.000001"), self.amount(0, 60)))
+            usage["audio_seconds"] = r.choice((1, "12.5", verbatim("0.000001"), self.amount(0, 60)))
         return usage
 
     def call_data(self):
@@ -276,8 +280,81 @@ class Generator:
 
     def call(self, type="llm.call"):
         one = self.event(type, self.call_data())
+        if self.asks and self.random.random() < 0.05:
+            self.settle(one)
         remember(self.random, self.calls, one)
         return one
+
+    def settle(self, one):
+        """Names an authorization: a running one, one that ended, another's, or none that ever was."""
+        r, data = self.random, one["data"]
+        asked = r.choice(self.asks[-25:])
+        data["authorization"] = asked["id"] if r.random() < 0.95 else "never asked"
+        if r.random() < 0.9:
+            for name in ("org", "user"):
+                data.pop(name, None)
+                if name in asked:
+                    data[name] = asked[name]
+        # Most happen now, where the limits of today count them.
+        if r.random() < 0.7:
+            one.pop("time", None)
+
+    # Questions
+
+    def asked(self):
+        """(what is asked, what the answer must be)"""
+        r, roll = self.random, self.random.random()
+        if roll < 0.2 and self.asks:
+            one = r.choice(self.asks[-40:])
+            if roll < 0.1:
+                return {"type": "ask", "body": one}, "release"
+            other = {} if roll < 0.15 else r.choice((
+                {"credits": "77.7"}, {"ttl_seconds": 77}, {"model": one["model"] + "-other"}))
+            return {"type": "ask", "body": {**one, **other}}, "again"
+        self.made += 1
+        call = self.call_data()
+        names = ("org", "user", "provider", "model", "operation", "key_source", "attributes")
+        body = {"id": f"ask-{self.made}", "operation": "chat", "key_source": "platform", **{
+            name: call[name] for name in names if name in call}}
+        if r.random() < 0.6:
+            body["credits"] = r.choice(("0", "0.5", self.amount(0, 5), self.amount(0, 60), "1000000"))
+        else:
+            body["input_tokens"] = r.choice((0, 1000, r.randint(0, 9000)))
+            if r.random() < 0.8:
+                body["max_output_tokens"] = r.randint(0, 4000)
+        body["hold"] = r.random() < 0.7
+        body["ttl_seconds"] = r.choice((1, 600, 86400, 86400))
+        if body["hold"]:
+            self.asks.append(body)
+        return {"type": "ask", "body": body}, "asked"
+
+    # What must be refused
+
+    def refused(self):
+        """(event, why it must be refused)"""
+        r = self.random
+        kinds = [
+            ("unknown_plan", lambda: self.event("plan.assigned", {**self.owner(), "plan": "no such plan"})),
+            ("lot_unknown", lambda: self.event("credits.voided", {"lot": "no such lot", "reason": "none"})),
+            ("unknown_call", lambda: self.event("llm.call.voided", {
+                "source": SOURCES[0], "id": "no such call", "reason": "none"}))]
+        if self.lots:
+            kinds.append(("lot_exists", lambda: self.event(
+                "credits.granted", {**self.owner(), "credits": 5, "category": "promo"}, id=r.choice(self.lots),
+                source="another")))
+        if self.voids:
+            # The call is void already, and its void is no call.
+            void, call = r.choice(self.voids)
+            kinds += [
+                ("already_voided", lambda: self.event("llm.call.voided", {**call, "reason": "again"})),
+                ("already_voided", lambda: self.event(
+                    "llm.call.amended", {**call, "reason": "again", "call": self.call_data()})),
+                ("unknown_call", lambda: self.event("llm.call.voided", {**void, "reason": "undo"}))]
+        code, make = r.choice(kinds)
+        one = make()
+        if one["type"] == "credits.granted":
+            one["data"].pop("expires_at", None)
+        return one, "refused " + code
 
     def voided_lot(self):
         r = self.random
@@ -297,7 +374,9 @@ class Generator:
         data = {"source": one["source"], "id": one["id"], "reason": "by order"}
         if roll < 0.5:
             self.voided.add((one["source"], one["id"]))
-            return self.event("llm.call.voided", data)
+            void = self.event("llm.call.voided", data)
+            remember(r, self.voids, tuple({"source": one["source"], "id": one["id"]} for one in (void, data)))
+            return void
         fresh = self.call_data()
         roll = r.random()
         if roll < 0.4:
@@ -312,8 +391,9 @@ class Generator:
         return self.event("llm.call.amended", {**data, "call": fresh})
 
     def stream(self, events):
-        """(event, verdict), one after another: the verdict is what the daemon must say of it, accepted, duplicate or
-        conflict; "perhaps" where that depends on what it wrote by itself meanwhile."""
+        """(event, verdict), one after another: the verdict is what the daemon must say of it, accepted, duplicate,
+        conflict, or "refused" and a code; "perhaps" where that depends on what it wrote by itself meanwhile. Between
+        them questions of the type "ask", in bursts."""
         r = self.random
         opening = [self.plan() for _ in range(r.randint(1, 4))] + [self.prices() for _ in range(r.randint(0, 2))]
         if r.random() < 0.9:
@@ -339,13 +419,18 @@ class Generator:
                 yield r.choice(sent)
                 continue
             elif roll < 0.03 and self.calls:
-                one, verdict = json.loads(dumps(r.choice(self.calls)), parse_float=Verbatim), "conflict"
+                one, verdict = json.loads(dumps(r.choice(self.calls)), parse_float=verbatim), "conflict"
                 one["data"]["model"] += "-other"
+            elif roll < 0.035:
+                one, verdict = self.refused()
             else:
                 one = r.choices(makers, weights)[0]()
                 verdict = "perhaps" if one["type"] == "credits.voided" else "accepted"
             remember(r, sent, (one, "duplicate" if verdict == "accepted" else verdict))
             yield one, verdict
+            if r.random() < min(0.003, BURSTS / events):
+                for _ in range(r.randint(4, 16)):
+                    yield self.asked()
 
 
 def remember(random_, items, item):
@@ -356,18 +441,17 @@ def remember(random_, items, item):
         items[random_.randrange(REMEMBERED)] = item
 
 
-class Verbatim(str):
+MARK = "\x01"
+MARKED = re.compile(r'"\\u0001([^"]*)"')
+
+
+def verbatim(digits):
     """Digits to be written as a JSON number, just so."""
+    return MARK + digits
 
 
 def dumps(value):
-    if isinstance(value, Verbatim):
-        return str(value)
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{json.dumps(name)}:{dumps(one)}" for name, one in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ",".join(dumps(one) for one in value) + "]"
-    return json.dumps(value)
+    return MARKED.sub(r"\1", json.dumps(value, separators=(",", ":")))
 
 
 def main():

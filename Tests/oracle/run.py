@@ -1,6 +1,6 @@
 """Random streams through the real daemon, and every number it answers against the oracle's.
 
-    python3 Tests/oracle/run.py --seeds 1..200 --events 2000 [--bin DIR] [--jobs 2] [--corrections] [--seconds N]
+    python3 Tests/oracle/run.py --seeds 1..200 --events 2000 [--bin DIR] [--jobs 2] [--corrections]
 
 Exit code 0: all agree; 1: some seed does not (its number is printed first, then the first differences).
 """
@@ -15,22 +15,24 @@ import subprocess
 import sys
 import tempfile
 import time
-from decimal import Decimal
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "e2e")]
 
-from compare import Comparison, meaning, missing  # noqa: E402
+from asking import Asked  # noqa: E402
+from authorizations import key_of  # noqa: E402
+from compare import Comparison, meaning, missing, quote  # noqa: E402
 from generate import Generator, dumps  # noqa: E402
 from harness import Daemon, binary  # noqa: E402
-from oracle import Oracle  # noqa: E402
+from oracle import Oracle, records_of  # noqa: E402
+from values import Decimal  # noqa: E402
 
 BATCH = 500
 EXPIRY_SECONDS = 15     # within which the daemon must have recorded that a lot has ended
 BEHIND_SECONDS = 600    # that a projection may be behind the log
 IDLE_SECONDS = 2        # after which a connection is not trusted to be open still
 CLOSINGS = 20           # of Lago's windows in one stream, about, at most
-AS_OF_EVENTS = 20_000   # in a stream at most to ask for answers as of a position
+SHORT_EVENTS = 20_000   # in a stream at most to keep it in memory, and to ask for answers as of a position
 WAITS = 3               # for expiry in one stream, at most
 
 
@@ -38,55 +40,105 @@ class Failure(Exception):
     pass
 
 
+class Records:
+    """Of an open file, each time from its beginning."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __iter__(self):
+        self.file.seek(0)
+        return records_of(self.file)
+
+
 class Run:
     def __init__(self, seed, events, corrections):
         self.seed, self.events, self.corrections = seed, events, corrections
         self.daemon = Daemon()
-        self.connection, self.asked = None, 0
+        self.connection, self.used = None, 0
+        self.position = 0       # of the last record that is known of
+        self.asked = {}         # position: [Asked]
+        self.asks = {}          # (owner, id): the first question with hold
+        self.made = None        # the stream
 
     def stream(self):
-        return Generator(self.seed, self.corrections).stream(self.events)
+        """(event, verdict, as JSON)"""
+        made = ((event, verdict, dumps(event)) for event, verdict in Generator(
+            self.seed, self.corrections).stream(self.events))
+        if self.events > SHORT_EVENTS:
+            return made
+        self.made = self.made or list(made)
+        return iter(self.made)
 
-    def oracle(self, log):
-        return Oracle(keeps_calls=self.corrections).read(log)
+    def oracle(self):
+        oracle = Oracle(keeps_calls=self.corrections)
+        oracle.asked, oracle.asks = self.asked, self.asks
+        return oracle
 
     def request(self, *arguments, **more):
-        if self.connection is None or time.monotonic() - self.asked > IDLE_SECONDS:
+        if self.connection is None or time.monotonic() - self.used > IDLE_SECONDS:
             self.connection = self.daemon.connect()
         answer = self.daemon.request(*arguments, connection=self.connection, **more)
-        self.asked = time.monotonic()
+        self.used = time.monotonic()
         return answer
 
     def post(self, batch):
         """Every item must be answered as the generator says."""
-        body = b"[" + b",".join(dumps(event).encode() for event, _ in batch) + b"]"
-        answer = self.request("POST", "/v1/events", body, headers={"Prefer": "return=representation"})
+        body = "[" + ",".join(text for _, _, text in batch) + "]"
+        answer = self.request("POST", "/v1/events", body.encode(), headers={"Prefer": "return=representation"})
         if answer.status != 200:
             raise Failure(f"POST /v1/events: {answer}")
         results = answer.json["results"]
-        for (event, verdict), result in zip(batch, results, strict=True):
-            if result["status"] != verdict:
+        self.position = max(self.position, int(answer.headers["x-position"]))
+        for (event, verdict, text), result in zip(batch, results, strict=True):
+            verdict, _, code = verdict.partition(" ")
+            if result["status"] != {"refused": "rejected"}.get(verdict, verdict):
                 errors = [one for one in answer.json["errors"] if one.get("id") == event["id"]]
                 # A lot may have ended, or be spent, before it is voided.
                 if verdict == "perhaps" and all(one["code"] == "lot_empty" for one in errors):
                     continue
-                raise Failure(f"{result['status']}, not {verdict}: {dumps(event)} {errors}")
+                raise Failure(f"{result['status']}, not {verdict}: {text} {errors}")
+            if code:
+                codes = [one["code"] for one in answer.json["errors"] if one.get("id") == event["id"]]
+                if code not in codes:
+                    raise Failure(f"refused for {codes}, not for {code}: {text}")
+
+    def ask_whether(self, body, verdict):
+        """May this call run; or what was held for it is free again."""
+        owner, id = key_of(body, body["id"])
+        body_text = dumps(body)
+        now = time.time_ns() // 1000
+        if verdict == "release":
+            answer = self.request("DELETE", f"/v1/authorizations/{quote(id)}?{owner[0]}={quote(owner[1])}")
+        else:
+            answer = self.request("POST", "/v1/authorizations", body_text.encode())
+        if answer.status not in (200, 402, 404, 409, 429):
+            raise Failure(f"{verdict} {body_text}: {answer}")
+        body = json.loads(body_text, parse_float=Decimal)
+        asked = Asked(verdict, body, now, answer, self.position)
+        if asked.wrote:
+            self.asks[owner, id] = body
+        self.position = max(self.position, asked.position)
+        self.asked.setdefault(asked.position, []).append(asked)
 
     def exported(self):
-        """An open file of the log's lines: it may be long."""
+        """The log's records: those of a long stream again and again from a file, one by one."""
         file = tempfile.TemporaryFile()
         done = subprocess.run(
             [binary("tallystick-replay"), "export", "--data", self.daemon.folder], stdout=file, stderr=subprocess.PIPE)
         if done.returncode != 0:
             raise Failure(f"export: {done.returncode} {done.stderr.decode(errors='replace')}")
         file.seek(0)
-        return file
+        if self.events > SHORT_EVENTS:
+            return Records(file)
+        with file:
+            return list(records_of(file))
 
     def wait_for_expiry(self):
         """Until every lot that has ended is recorded as expired."""
         end = time.monotonic() + EXPIRY_SECONDS
         while True:
-            oracle = self.oracle(self.exported())
+            oracle = self.oracle().read(self.exported())
             now = time.time_ns() // 1000
             due = [lot.id for lot in oracle.lots.values() if lot.left and lot.expires is not None and lot.expires < now]
             if not due:
@@ -104,11 +156,19 @@ class Run:
         r = random.Random(f"run {self.seed}")
         self.daemon.start()
         waits = WAITS if r.random() < 0.2 else 0
+        restarts = r.random() < 0.2
         stream = self.stream()
         while batch := list(itertools.islice(stream, r.choice((1, 17, BATCH, BATCH, BATCH)))):
-            self.post(batch)
-            if r.random() < 0.05:
-                self.post([(event, "duplicate" if verdict == "accepted" else verdict) for event, verdict in batch])
+            self.send(batch)
+            batch = [item for item in batch if item[0]["type"] != "ask"]
+            if restarts and r.random() < 0.1:
+                # What it answers follows from the log alone.
+                restarts, self.connection = False, None
+                self.daemon.kill()
+                self.daemon.start()
+            if batch and r.random() < 0.05:
+                self.post([(event, "duplicate" if verdict == "accepted" else verdict, text)
+                           for event, verdict, text in batch])
             if r.random() < min(0.25, CLOSINGS * BATCH / self.events):
                 self.close_windows()
             if waits > 1 and r.random() < 0.2:
@@ -120,14 +180,21 @@ class Run:
             self.close_windows()
         return self.compared()
 
+    def send(self, items):
+        """Events in one request, up to the next question."""
+        for is_question, run in itertools.groupby(items, lambda item: item[0]["type"] == "ask"):
+            if not is_question:
+                self.post(list(run))
+                continue
+            for question, verdict, _ in run:
+                self.ask_whether(question["body"], verdict)
+
     def content_differences(self, log):
         """What was sent against what is stored, in order: values, not the way they were written."""
-        log.seek(0)
-        records = (json.loads(line, parse_float=Decimal) for line in log)
-        stored = (record["event"] for record in records if record["door"] != "daemon")
+        stored = (record["event"] for record in log if record["door"] != "daemon")
         found = next(stored, None)
         perhaps = set()
-        for event, verdict in self.stream():
+        for event, verdict, text in self.stream():
             if verdict == "perhaps":
                 # Refused at first, such a one may have been taken when it was sent again.
                 perhaps.add((event["source"], event["id"]))
@@ -138,7 +205,7 @@ class Run:
             if found is None or (found["source"], found["id"]) != (event["source"], event["id"]):
                 yield f"{event['id']} is not in the log where it was sent"
                 return
-            said = json.loads(dumps(event), parse_float=Decimal)
+            said = json.loads(text, parse_float=Decimal)
             if "time" in found and "time" not in said:
                 yield f"{event['id']}: stored with a time, sent without"
             elif wrong := missing(meaning(None, said), meaning(None, found)):
@@ -150,21 +217,21 @@ class Run:
     def compared(self):
         """The daemon may write on its own: asked again until nothing came between."""
         for _ in range(20):
-            log = self.exported()
-            oracle = self.oracle(log)
+            log, oracle = self.exported(), self.oracle()
             comparison = Comparison(oracle, self.ask, time.time_ns() // 1000)
-            comparison.all()
-            log.seek(0)
+            rest = iter(log)
             # Answers as of a position fold the log anew, one after another: not for a long one.
-            if self.events <= AS_OF_EVENTS:
-                position = random.Random(self.seed).randint(1, oracle.position)
-                comparison.as_of(self.oracle(itertools.islice(log, position)))
+            if self.events <= SHORT_EVENTS:
+                oracle.read(itertools.islice(rest, random.Random(self.seed).randint(1, len(log))))
+                comparison.as_of(len(log))
+            oracle.read(rest)
+            comparison.all()
             settled = self.daemon.high_water() == oracle.position and comparison.positions <= {oracle.position}
             if settled and time.time_ns() // 86_400_000_000_000 == comparison.now // 86_400_000_000:
                 return [*self.content_differences(log), *comparison.differences]
         raise Failure("the log does not come to rest")
 
-    def ask(self, path, position):
+    def ask(self, path, position, lines):
         """(position seen, answer or None when nothing is known)"""
         end = time.monotonic() + BEHIND_SECONDS
         while True:
@@ -175,7 +242,7 @@ class Run:
             return position, None
         if answer.status != 200:
             raise Failure(f"GET {path}: {answer}")
-        return int(answer.headers["x-position"]), answer.json
+        return int(answer.headers["x-position"]), answer.lines if lines else answer.json
 
 
 def one(seed, events, corrections, keep):
@@ -203,7 +270,6 @@ def main():
     parser.add_argument("--bin", help="folder of the binaries")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--corrections", action="store_true", help="voids and amendments too")
-    parser.add_argument("--seconds", type=float, help="start no further seed after so long")
     parser.add_argument("--first", action="store_true", help="start no further seed after the first that fails")
     parser.add_argument("--keep", action="store_true", help="leave the data folders")
     parser.add_argument("--lines", type=int, default=10, help="differences shown of each seed")
@@ -216,8 +282,7 @@ def main():
     with concurrent.futures.ProcessPoolExecutor(options.jobs) as pool:
         waiting, running = list(seeds), {}
         while waiting or running:
-            late = options.seconds and time.monotonic() - begun > options.seconds
-            if late or (failed and options.first):
+            if failed and options.first:
                 waiting = []
             while waiting and len(running) < options.jobs:
                 seed = waiting.pop(0)

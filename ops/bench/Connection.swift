@@ -4,7 +4,7 @@ import Glibc
 struct Connection {
     enum Reply {
         case waiting
-        /// Complete: whether it was 200 with nothing rejected.
+        /// Complete: whether it was 200 with nothing rejected or refused.
         case done(good: Bool)
         case closed
     }
@@ -64,8 +64,9 @@ struct Connection {
         if count < 0 { return errno == EAGAIN || errno == EINTR ? .waiting : .closed }
         guard let headEnd = find([13, 10, 13, 10], in: reply) else { return .waiting }
         guard let length = contentLength(headEnd: headEnd), reply.count >= headEnd + 4 + length else { return .waiting }
+        let marks = ["\"rejected\":0", "\"allowed\":true"]
         let good =
-            reply.starts(with: Array("HTTP/1.1 200".utf8)) && find(Array("\"rejected\":0".utf8), in: reply) != nil
+            reply.starts(with: Array("HTTP/1.1 200".utf8)) && marks.contains { find(Array($0.utf8), in: reply) != nil }
         if !good { complain() }
         reply.removeAll(keepingCapacity: true)
         return .done(good: good)

@@ -7,6 +7,8 @@ struct Options: Sendable {
         case single
         /// One connection, one event at a time with a pause between: what an answer takes when nothing else happens.
         case idle
+        /// Authorizations instead of events: looks that write nothing, and holds.
+        case look, hold
     }
 
     var mode: Mode
@@ -25,9 +27,9 @@ struct Options: Sendable {
     var pid: Int32?
 
     static let usage = """
-        usage: tallystick-bench batch|single|idle --key KEY [--port PORT] [--connections N] [--batch N]
-                                [--threads N] [--events N] [--seconds N] [--pid PID]
-        Posts events to a daemon on 127.0.0.1 and prints one line of JSON.
+        usage: tallystick-bench batch|single|idle|look|hold --key KEY [--port PORT] [--connections N] [--batch N]
+                                [--threads N] [--events N] [--seconds N] [--pause MICROSECONDS] [--pid PID]
+        Posts events or authorizations to a daemon on 127.0.0.1 and prints one line of JSON.
         """
 
     init?(_ arguments: [String]) {
@@ -35,7 +37,7 @@ struct Options: Sendable {
         self.mode = mode
         switch mode {
         case .batch: break
-        case .single: (connections, batch) = (64, 1)
+        case .single, .look, .hold: (connections, batch) = (64, 1)
         case .idle: (connections, batch, threads, eventsMax, pauseMicroseconds) = (1, 1, 1, 1000, 2000)
         }
         var rest = arguments.dropFirst()
@@ -49,9 +51,10 @@ struct Options: Sendable {
             switch name {
             case "--port" where number <= 65_535: port = UInt16(number)
             case "--connections": connections = min(number, 1024)
-            case "--batch": batch = min(number, 10_000)
+            case "--batch" where mode == .batch: batch = min(number, 10_000)
             case "--threads": threads = min(number, 64)
             case "--events": eventsMax = number
+            case "--pause": pauseMicroseconds = UInt32(number)
             case "--seconds": secondsMax = number
             case "--pid": pid = Int32(number)
             default: return nil

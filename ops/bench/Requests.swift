@@ -25,6 +25,8 @@ struct Requests {
         }
         let prefix = hex(run) + "-" + hex(UInt32(connection)) + "-"
         let time = now()
+        let isEvents = options.mode != .look && options.mode != .hold
+        let path = isEvents ? "events" : "authorizations"
         for _ in 0..<Requests.variants {
             var body: [UInt8] = []
             var places: [Int] = []
@@ -33,6 +35,17 @@ struct Requests {
                 if index > 0 { body.append(UInt8(ascii: ",")) }
                 let org = roll(Requests.orgs)
                 let input = roll(4000)
+                if !isEvents {
+                    body += Array("{\"id\":\"\(prefix)".utf8)
+                    places.append(body.count)
+                    let text =
+                        "00000000\",\"org\":\"org-\(org)\",\"user\":\"user-\(org)-\(roll(Requests.usersPerOrg))\","
+                        + "\"provider\":\"openai\",\"model\":\"gpt-4o\",\"input_tokens\":\(input),"
+                        + "\"max_output_tokens\":1000,\"attributes\":{\"power_level\":\"balanced\"},"
+                        + "\"hold\":\(options.mode == .hold)}"
+                    body += Array(text.utf8)
+                    continue
+                }
                 body += Array("{\"specversion\":\"1.0\",\"source\":\"bench\",\"id\":\"\(prefix)".utf8)
                 places.append(body.count)
                 let model = Requests.models[Int(roll(UInt64(Requests.models.count)))]
@@ -48,7 +61,7 @@ struct Requests {
             }
             if options.batch > 1 { body.append(UInt8(ascii: "]")) }
             let head = Array(
-                ("POST /v1/events HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer \(options.key)\r\n"
+                ("POST /v1/\(path) HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer \(options.key)\r\n"
                     + "Content-Type: application/json\r\nContent-Length: \(body.count)\r\n\r\n").utf8)
             requests.append(head + body)
             idPlaces.append(places.map { $0 + head.count })

@@ -44,6 +44,11 @@ static const unsigned char openapi[] = {
 };
 tally_schema tally_schema_openapi(void) { return (tally_schema){openapi, sizeof openapi}; }
 
+static const unsigned char dashboard[] = {
+#embed "../../dashboard.html"
+};
+tally_schema tally_schema_dashboard(void) { return (tally_schema){dashboard, sizeof dashboard}; }
+
 // verify.py of an audit pack: one program out of its parts.
 static const unsigned char verifier[] = {
 #embed "../../verify/format.py"

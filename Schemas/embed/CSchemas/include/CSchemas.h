@@ -17,6 +17,7 @@ tally_schema tally_schema_credits(void);
 tally_schema tally_schema_alerts(void);
 tally_schema tally_schema_lago(void);
 tally_schema tally_schema_openapi(void);
+tally_schema tally_schema_dashboard(void);
 tally_schema tally_schema_verifier(void);
 
 #endif
