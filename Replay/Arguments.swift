@@ -6,11 +6,15 @@ struct Arguments {
     private(set) var folders: [String] = []
     private var values: [String: String] = [:]
     private var flags: Set<String> = []
+    private var pairs: [String: (String, String)] = [:]
 
     /// - Parameters:
     ///   - options: what the verb takes with a value, without the dashes: `--name VALUE` or `--name=VALUE`.
+    ///   - pairs: what it takes with two: `--name ONE OTHER`.
     ///   - flags: what it takes without one.
-    init(_ arguments: [String], options: Set<String> = [], flags known: Set<String> = []) throws {
+    init(
+        _ arguments: [String], options: Set<String> = [], pairs paired: Set<String> = [], flags known: Set<String> = []
+    ) throws {
         var rest = arguments[...]
         while let argument = rest.popFirst() {
             guard argument.hasPrefix("--") else {
@@ -28,6 +32,13 @@ struct Arguments {
                 guard values.updateValue(value, forKey: name) == nil else {
                     throw Refusal(text: "--\(name) is given twice")
                 }
+            } else if parts.count == 1 && paired.contains(name) {
+                guard let one = rest.popFirst(), let other = rest.popFirst() else {
+                    throw Refusal(text: "--\(name) needs two values")
+                }
+                guard pairs.updateValue((one, other), forKey: name) == nil else {
+                    throw Refusal(text: "--\(name) is given twice")
+                }
             } else {
                 throw Refusal(text: "unknown option \(argument)")
             }
@@ -40,6 +51,9 @@ struct Arguments {
     subscript(option: String) -> String? { values[option] }
 
     func has(_ flag: String) -> Bool { flags.contains(flag) }
+
+    /// Both values of an option that takes two.
+    func pair(_ option: String) -> (String, String)? { pairs[option] }
 
     /// A whole number in `range`; nil when the option was not given.
     func integer(_ option: String, in range: ClosedRange<UInt64>) throws -> UInt64? {

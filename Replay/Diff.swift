@@ -7,7 +7,9 @@ import Projections
 import Records
 
 /// `diff`: the first record in which two logs differ, and whether their read models say the same.
-func diff(_ arguments: Arguments) throws -> Int32 {
+func diff(_ rest: [String]) throws -> Int32 {
+    let arguments = try Arguments(rest, options: ["org", "user"], pairs: ["between"])
+    if let ends = arguments.pair("between") { return try diffBetween(arguments, ends) }
     var folders = arguments.folders
     if let data = arguments.data { folders.insert(data, at: 0) }
     guard folders.count == 2 else { throw Refusal(text: "diff takes two data folders") }

@@ -66,7 +66,7 @@ final class HTTPDoor: EventDoor {
                 sleep(1)
                 continue
             }
-            if status == 503 || status == 507 {
+            if [429, 503, 507].contains(status) {
                 sleep(1)
                 continue
             }

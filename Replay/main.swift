@@ -12,6 +12,23 @@ let usage = """
       tallystick-replay export  --data DIR    every record as NDJSON on standard output, lossless
       tallystick-replay import  --data DIR    an export from standard input into a new folder
       tallystick-replay diff    DIR OTHER     the first difference between two logs; their read models
+      tallystick-replay diff    --data DIR --between A B --org ORG | --user USER
+                                              what was told at A and is at B, and the records that explain it;
+                                              A and B are positions or times of recording
+      tallystick-replay as-of   --data DIR [--org ORG | --user USER] [--what credits|calls|tokens|all]
+                                [--known POSITION|TIME] [--effective TIME] [--period 2025-11]
+                                [--from DAY] [--to DAY] [--group-by day,org,model,...]
+                                              as it was known then; of facts of times to the effective one
+      tallystick-replay explain --data DIR [--known POSITION|TIME] and one of
+                                --position N                      a record: rules, factors, slices
+                                --balance   --org ORG | --user U  movements and lots
+                                --calls     --org ORG | --user U  [--period 2025-11]
+                                --tokens   [--org ORG | --user U] [--from DAY] [--to DAY] [--group-by ...]
+                                --lago-line ID                    a line's records
+                                              a number down to its records; whether the parts add up
+      tallystick-replay statement --data DIR --org ORG | --user USER [--period 2025-11 | --from T --to T]
+                                [--known POSITION|TIME] [--format text|json|csv|html]
+                                              opening balance, every movement, closing balance
       tallystick-replay prove   --data DIR    the log's checkpoint (C2SP): origin, size, root; with
           --position N [--size S]             that record N is in the log (RFC 6962 inclusion proof)
           --first A [--second B]              that the log of B records begins with that of A (consistency proof)
@@ -75,7 +92,10 @@ do {
     case "rebuild": exit(try rebuild(Arguments(rest)))
     case "export": exit(try export(Arguments(rest)))
     case "import": exit(try importRecords(Arguments(rest)))
-    case "diff": exit(try diff(Arguments(rest)))
+    case "diff": exit(try diff(rest))
+    case "as-of": exit(try asOf(rest))
+    case "explain": exit(try explain(rest))
+    case "statement": exit(try statement(rest))
     case "prove":
         exit(
             try prove(

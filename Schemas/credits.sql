@@ -28,3 +28,18 @@ CREATE TABLE spending (
     overage INTEGER NOT NULL,       -- part of it
     PRIMARY KEY (org, user)
 ) STRICT, WITHOUT ROWID;
+
+-- Corrections of a call, in order: where its explanation finds them.
+CREATE TABLE corrected (
+    call     INTEGER NOT NULL,      -- position of the call's own record
+    position INTEGER NOT NULL,      -- of the llm.call.voided or llm.call.amended
+    PRIMARY KEY (call, position)
+) STRICT, WITHOUT ROWID;
+
+-- What became of the hold that a call names which moved no credits; of others, their movement says it.
+CREATE TABLE settlements (
+    position      INTEGER PRIMARY KEY, -- of the call
+    authorization TEXT NOT NULL,
+    kind          INTEGER NOT NULL,    -- 0 covered, 1 exceeded, 2 late
+    held          INTEGER NOT NULL
+) STRICT;

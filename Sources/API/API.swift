@@ -36,6 +36,7 @@ public final class API: Sendable {
     let parked: ParkedStore
     let reader: LogReader
     let asOf: AsOf
+    let explainer: Explainer
     let limits: APILimits
     let clock: @Sendable () -> Int64
     /// Lines for `/metrics` that only the program knows (the server's figures).
@@ -61,6 +62,7 @@ public final class API: Sendable {
         self.parked = parked
         reader = LogReader(log: log)
         asOf = AsOf(log: EventLogSource(log))
+        explainer = Explainer(log: EventLogSource(log))
         self.limits = limits
         self.clock = clock
         self.extraMetrics = extraMetrics
@@ -118,7 +120,7 @@ public final class API: Sendable {
     /// them pass: what they are for does not hang on any.
     private func parameterRefusal(_ head: RequestHead, _ route: Route) -> Problem? {
         switch route.name {
-        case .postEvents, .postAuthorization, .deleteAuthorization, .closeLagoWindows:
+        case .postEvents, .postAuthorization, .closeLagoWindows:
             guard let name = head.query.first?.name else { return nil }
             return Problem(400, "unknown_parameter", "there is no parameter \(name) here", field: name)
         default:
@@ -316,19 +318,5 @@ extension Request {
                 part.filter { $0 != " " && $0 != "\"" }.lowercased() == "return=representation"
             }
         }
-    }
-}
-
-extension JSONWriter {
-    mutating func object(_ build: (inout JSONWriter) -> Void) {
-        beginObject()
-        build(&self)
-        endObject()
-    }
-
-    mutating func array<Element>(_ elements: some Sequence<Element>, _ build: (inout JSONWriter, Element) -> Void) {
-        beginArray()
-        for element in elements { build(&self, element) }
-        endArray()
     }
 }

@@ -12,6 +12,7 @@ extension API {
         switch resolved.route.name {
         case .listEvents: return try await listEvents(query)
         case .getEvent: return try await getEvent(parameters[0], query)
+        case .getExplanation: return try await getExplanation(parameters[0], query)
         case .listParked: return try await listParked(query)
         case .listDenials: return try await listDenials(try query.org(parameters[0]), query)
         case .getLagoEvent: return try await getLagoEvent(parameters[0], query)
@@ -25,7 +26,8 @@ extension API {
         case .getUserCalls: return try await getCalls(.user(try query.user(parameters[0])), query)
         case .getOrgTokens: return try await getTokens(org: try query.org(parameters[0]), query)
         case .getTokens: return try await getTokens(org: key.org, query)
-        case .getStatement: return try await getStatement(try query.org(parameters[0]), query)
+        case .getStatement: return try await getStatement(.org(try query.org(parameters[0])), query)
+        case .getUserStatement: return try await getStatement(.user(try query.user(parameters[0])), query)
         case .listAlerts: return try await listAlerts(query)
         case .listFirings: return try await listFirings(query)
         case .listUnpriced: return try await listUnpriced(query)
@@ -102,6 +104,29 @@ struct Question {
         } catch {
             throw ProblemError(404, "not_found", "positions are whole numbers from 1")
         }
+    }
+
+    /// What is asked of the past.
+    struct PastAsked {
+        /// Up to where the log is known.
+        var moment: AsOf.Moment
+        /// Facts of later times do not count.
+        var effective: Timestamp?
+    }
+
+    /// `?as_of=` and `?effective=`; nil when the present is asked about.
+    func past(highWater: UInt64) throws(ProblemError) -> PastAsked? {
+        var effective: Timestamp?
+        if let text = self["effective"] {
+            guard let time = Timestamp(rfc3339: text), time <= now else {
+                throw ProblemError(
+                    400, "invalid_parameter", "effective is an RFC 3339 time that has been", field: "effective")
+            }
+            effective = time
+        }
+        let moment = try asOf(highWater: highWater)
+        guard moment != nil || effective != nil else { return nil }
+        return PastAsked(moment: moment ?? .now, effective: effective)
     }
 
     /// `?as_of=`: a position of the log, or an RFC 3339 time that has been.

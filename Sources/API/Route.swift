@@ -4,10 +4,10 @@ public import HTTP
 public struct Route: Sendable {
     public enum Name: String, CaseIterable, Sendable {
         case postAuthorization, deleteAuthorization, listDenials
-        case postEvents, listEvents, getEvent, postLiteLLM, listParked
+        case postEvents, listEvents, getEvent, getExplanation, postLiteLLM, listParked
         case postLagoEvent, postLagoBatch, getLagoEvent
         case getOrg, getOrgCredits, getUserCredits, getOrgUserCredits, getOrgCalls, getUserCalls
-        case getOrgTokens, getTokens, getStatement, listUnpriced, listAlerts, listFirings
+        case getOrgTokens, getTokens, getStatement, getUserStatement, listUnpriced, listAlerts, listFirings
         case listLagoBatches, getLagoBatch, getLagoBatchEvents, postLagoDelivery, closeLagoWindows
         case getCheckpoint, proveInclusion, proveConsistency
         case projections, healthz, readyz, metrics, openapi, dashboard
@@ -34,6 +34,7 @@ public struct Route: Sendable {
         Route(.post, "/v1/events", .ingest, .postEvents),
         Route(.get, "/v1/events", .read, .listEvents),
         Route(.get, "/v1/events/{position}", .read, .getEvent),
+        Route(.get, "/v1/events/{position}/explanation", .read, .getExplanation),
         Route(.post, "/v1/ingest/litellm", .ingest, .postLiteLLM),
         Route(.get, "/v1/parked", .read, .listParked),
         Route(.post, "/api/v1/events", .ingest, .postLagoEvent),
@@ -51,6 +52,7 @@ public struct Route: Sendable {
         Route(.get, "/v1/orgs/{org}/tokens", .read, .getOrgTokens),
         Route(.get, "/v1/tokens", .read, .getTokens),
         Route(.get, "/v1/orgs/{org}/statement", .read, .getStatement),
+        Route(.get, "/v1/users/{user}/statement", .read, .getUserStatement),
         Route(.get, "/v1/alerts", .read, .listAlerts),
         Route(.get, "/v1/alerts/firings", .read, .listFirings),
         Route(.get, "/v1/unpriced", .read, .listUnpriced),

@@ -248,7 +248,7 @@ public struct Catalog: Sendable {
 }
 
 /// A plan in force for an owner.
-public struct Standing: Sendable {
+public struct Standing: Hashable, Sendable {
     public var assignment: Assignment
     /// As defined at the time asked for.
     public var plan: Plan

@@ -14,22 +14,9 @@ extension Catalog {
         try Catalog.rate(call, by: rememberTerms(for: call, at: time), countsCall: countsCall)
     }
 
-    /// The exact credits before the rounding, every digit; nil when no price applied. For an explanation.
-    public func product(of call: Call, at time: Timestamp, countsCall: Bool = true) -> String? {
-        let terms = terms(for: call, at: time)
-        guard let index = terms.prices, let rule = terms.priceRule,
-            case .priced(var product, let digits) = Catalog.price(
-                call, by: rule, unit: index.list.unit, countsCall: countsCall)
-        else { return nil }
-        for factor in terms.factors { product.multiply(by: factor.value) }
-        if call.cacheHit { product.multiply(by: index.list.cacheHit ?? .zero) }
-        product.multiply(by: Catalog.one(plus: terms.markup))
-        return product.text(digits: digits - Catalog.creditDigits)
-    }
-
     /// 1 credit = 10^6 n$, 1 dollar = 10^9 n$.
-    private static let creditDigits = 6
-    private static let dollarDigits = 9
+    static let creditDigits = 6
+    static let dollarDigits = 9
 
     private enum Priced {
         /// In a unit that is 10^`digits` n$.
@@ -38,8 +25,12 @@ extension Catalog {
         case negativeCost
     }
 
-    static func rate(_ call: Call, by terms: Terms, countsCall: Bool) throws(Rejection) -> Rating {
-        let isFree = call.keySource == .byok || (call.status == .failure && !call.hasUsage)
+    /// - Parameter tracer: notes each step, when an explanation is wanted.
+    static func rate(
+        _ call: Call, by terms: Terms, countsCall: Bool, tracer: RatingTracer? = nil
+    ) throws(Rejection) -> Rating {
+        let isFailure = call.status == .failure && !call.hasUsage
+        let isFree = call.keySource == .byok || isFailure
         let markup = terms.markup
         var rating = Rating(
             charge: .zero, notional: .zero, list: terms.prices?.position, rule: terms.rule, markup: markup)
@@ -54,9 +45,10 @@ extension Catalog {
         }
         var product: Exact
         let digits: Int
-        switch price(call, by: rule, unit: index.list.unit, countsCall: countsCall) {
+        switch price(call, by: rule, unit: index.list.unit, countsCall: countsCall, tracer: tracer) {
         case .priced(let exact, let unitDigits):
             (product, digits) = (exact, unitDigits)
+            tracer?.sum(exact, digits: unitDigits)
         case .unpriced(let reason):
             rating.unpriced = isFree ? nil : reason
             return rating
@@ -65,15 +57,22 @@ extension Catalog {
                 code: "amount_out_of_range", field: "data.cost_usd", detail: "the reported cost is negative")
         }
         rating.multipliers = terms.factors
-        for factor in rating.multipliers { product.multiply(by: factor.value) }
-        product.multiply(by: one(plus: markup))
+        for factor in rating.multipliers {
+            product.multiply(by: factor.value)
+            tracer?.step(.multiplier(name: factor.name, factor: factor.value))
+        }
+        let markupFactor = one(plus: markup)
+        product.multiply(by: markupFactor)
+        tracer?.step(.markup(factor: markupFactor))
         guard let notional = product.rounded(digits: digits) else { throw tooLarge(call) }
         rating.notional = Money(nanos: notional)
         if call.cacheHit {
             let factor = index.list.cacheHit ?? .zero
             rating.multipliers.append(Rating.Factor(name: "cache_hit", value: factor))
             product.multiply(by: factor)
+            tracer?.step(.cacheHit(factor: factor))
         }
+        tracer?.product(product, digits: digits, free: isFree ? (isFailure ? .failure : .byok) : nil)
         if isFree { return rating }
         guard let charge = call.cacheHit ? product.rounded(digits: digits) : notional else { throw tooLarge(call) }
         rating.charge = Money(nanos: charge)
@@ -82,54 +81,67 @@ extension Catalog {
 
     /// What the rule says the call's usage is worth, before multipliers and markup.
     private static func price(
-        _ call: Call, by priced: BoxedRule, unit: PriceList.Unit, countsCall: Bool
+        _ call: Call, by priced: BoxedRule, unit: PriceList.Unit, countsCall: Bool, tracer: RatingTracer?
     ) -> Priced {
         if let factor = priced.rule.reportedCost {
             guard let cost = call.cost else { return .unpriced(.noCost) }
             guard cost.mantissa >= 0 else { return .negativeCost }
             var product = Exact(cost)
             product.multiply(by: factor)
+            tracer?.part(.reportedCost, cost, at: factor)
             return .priced(product, digits: dollarDigits)
         }
         var sum = Exact.zero
         if priced.pricesUsage {
             guard let usage = call.usage, priced.canPrice(usage) else { return .unpriced(.noUsage) }
-            addTokens(of: usage, by: priced, to: &sum)
-            add(usage.images, at: priced.rule.perImage, to: &sum)
-            add(usage.searches, at: priced.rule.perSearch, to: &sum)
+            addTokens(of: usage, by: priced, to: &sum, tracer: tracer)
+            add(.image, usage.images, at: priced.rule.perImage, to: &sum, tracer: tracer)
+            add(.search, usage.searches, at: priced.rule.perSearch, to: &sum, tracer: tracer)
             if let seconds = usage.audioSeconds, let price = priced.rule.perAudioSecond {
                 var product = Exact(seconds)
                 product.multiply(by: price)
                 sum.add(product)
+                tracer?.part(.audioSecond, seconds, at: price)
             }
         }
-        if countsCall { add(1, at: priced.rule.perCall, to: &sum) }
+        if countsCall { add(.call, 1, at: priced.rule.perCall, to: &sum, tracer: tracer) }
         return .priced(sum, digits: unit == .credits ? creditDigits : dollarDigits)
     }
 
     /// Totals are inclusive; prices are for disjoint kinds, a kind without its own taking that of its total.
-    private static func addTokens(of usage: Usage, by priced: BoxedRule, to sum: inout Exact) {
-        let digits = priced.rule.per == 1_000_000 ? 6 : 3
-        precondition(priced.rule.per == 1000 || priced.rule.per == 1_000_000, "a price per \(priced.rule.per) tokens")
+    private static func addTokens(
+        of usage: Usage, by priced: BoxedRule, to sum: inout Exact, tracer: RatingTracer?
+    ) {
+        let per = priced.rule.per
+        let digits = per == 1_000_000 ? 6 : 3
+        precondition(per == 1000 || per == 1_000_000, "a price per \(per) tokens")
         let inputPrice = priced.rule.input ?? priced.rule.anyToken
         let outputPrice = priced.rule.output ?? priced.rule.anyToken
         let cacheRead = usage.cacheReadTokens ?? 0
         let cacheWrite = usage.cacheWriteTokens ?? 0
         let reasoning = usage.reasoningTokens ?? 0
         var tokens = Exact.zero
-        add((usage.inputTokens ?? 0) - cacheRead - cacheWrite, at: inputPrice, to: &tokens)
-        add(cacheRead, at: priced.rule.cacheRead ?? inputPrice, to: &tokens)
-        add(cacheWrite, at: priced.rule.cacheWrite ?? inputPrice, to: &tokens)
-        add((usage.outputTokens ?? 0) - reasoning, at: outputPrice, to: &tokens)
-        add(reasoning, at: priced.rule.reasoning ?? outputPrice, to: &tokens)
+        let input = (usage.inputTokens ?? 0) - cacheRead - cacheWrite
+        let output = (usage.outputTokens ?? 0) - reasoning
+        add(.input, input, at: inputPrice, per, to: &tokens, tracer: tracer)
+        add(.cacheRead, cacheRead, at: priced.rule.cacheRead ?? inputPrice, per, to: &tokens, tracer: tracer)
+        add(.cacheWrite, cacheWrite, at: priced.rule.cacheWrite ?? inputPrice, per, to: &tokens, tracer: tracer)
+        add(.output, output, at: outputPrice, per, to: &tokens, tracer: tracer)
+        add(.reasoning, reasoning, at: priced.rule.reasoning ?? outputPrice, per, to: &tokens, tracer: tracer)
         if tokens.isZero { return }
         tokens.shift(right: digits)
         sum.add(tokens)
     }
 
-    private static func add(_ count: Int64?, at price: Decimal?, to sum: inout Exact) {
-        guard let count, let price, count != 0, price.mantissa != 0 else { return }
+    /// Adds count x price; `per` is the caller's to divide by.
+    private static func add(
+        _ kind: RatingTrace.Part.Kind, _ count: Int64?, at price: Decimal?, _ per: Int64 = 1, to sum: inout Exact,
+        tracer: RatingTracer?
+    ) {
+        guard let count, let price, count != 0 else { return }
         precondition(count > 0, "count \(count) in a rating: subsets larger than totals are refused with the shape")
+        tracer?.part(kind, Decimal(mantissa: count, scale: 0), at: price, per: per)
+        if price.mantissa == 0 { return }
         var product = Exact(UInt64(count), scale: 0)
         product.multiply(by: price)
         sum.add(product)

@@ -109,7 +109,8 @@ extension JSONWriter {
         endObject()
     }
 
-    private mutating func owner(_ owner: Owner) {
+    /// One member, named by what the owner is.
+    public mutating func owner(_ owner: Owner) {
         switch owner {
         case .org(let name): member("org", string: name.text)
         case .user(let name): member("user", string: name.text)
@@ -264,7 +265,8 @@ extension JSONWriter {
         member("cache_hit", string: list.cacheHit?.text)
     }
 
-    private mutating func rule(_ rule: PriceRule) {
+    /// The members of a rule, as published.
+    public mutating func rule(_ rule: PriceRule) {
         member("provider", string: rule.provider?.text)
         member("model", string: rule.model?.text)
         member("operation", string: rule.operation?.name)

@@ -105,6 +105,11 @@ public struct RequestHead: Sendable {
         return bytes[range]
     }
 
+    /// The bytes of all headers of that name, in order, without a copy.
+    public func headerByteValues(_ name: StaticString) -> [ArraySlice<UInt8>] {
+        fields.filter { isNamed($0, name) }.map { bytes[$0.value] }
+    }
+
     private func valueRange(_ name: StaticString) -> Range<Int>? {
         for field in fields where isNamed(field, name) { return field.value }
         return nil

@@ -221,3 +221,19 @@ extension JSONWriter {
         self.value(value)
     }
 }
+
+extension JSONWriter {
+    public mutating func object(_ build: (inout JSONWriter) -> Void) {
+        beginObject()
+        build(&self)
+        endObject()
+    }
+
+    public mutating func array<Element>(
+        _ elements: some Sequence<Element>, _ build: (inout JSONWriter, Element) -> Void
+    ) {
+        beginArray()
+        for element in elements { build(&self, element) }
+        endArray()
+    }
+}

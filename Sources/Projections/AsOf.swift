@@ -2,20 +2,22 @@ public import Billing
 internal import Platform
 internal import Records
 
-/// Balances as they were: a book folded again from the log, up to a position or a time. Exact, and as slow as the log
-/// is long; on a thread of its own, so that no other question waits for it.
+/// Answers as they were: everything folded again from the log, up to a position or a time, and as of an effective time
+/// when one is asked for (`Past`). Exact, and as slow as the log is long; on a thread of its own, so that no other
+/// question waits for it.
 public actor AsOf {
-    /// Up to where the log counts.
+    /// Up to where the log is known.
     public enum Moment: Hashable, Sendable {
         /// All records up to this one.
         case position(UInt64)
         /// All records that were stored by then: what would have been answered at that time.
         case time(Timestamp)
+        /// All records there are.
+        case now
     }
 
-    /// What was asked for, at the last record that counts.
-    public struct Answer: Sendable {
-        public var position: UInt64
+    /// What an owner had, at the last record that is known.
+    public struct Credits: Sendable {
         public var summary: CreditSummary?
         /// Of a user within an org.
         public var available: Money?
@@ -37,56 +39,103 @@ public actor AsOf {
     }
 
     /// The credits of `owner`, and of `user` within it, at `moment`. Nil: too many ask already.
-    public nonisolated func credits(of owner: Owner, user: Name? = nil, at moment: Moment) async throws -> Answer? {
-        guard pending.withLock({ count in
+    public nonisolated func credits(
+        of owner: Owner, user: Name? = nil, at moment: Moment, effective: Timestamp? = nil
+    ) async throws -> Seen<Credits>? {
+        guard enter() else { return nil }
+        defer { leave() }
+        return try await fold(owner, user, moment, effective)
+    }
+
+    /// The answer of a read model as it was. `query` is given the time to ask for: the effective one, else that of the
+    /// moment. Nil: too many ask already.
+    /// - Parameter owner: whose calls are enough for the answer; nil: everyone's.
+    public nonisolated func ask<P: Projection, Q: Query>(
+        _ projection: P.Type, of owner: Owner?, at moment: Moment, effective: Timestamp? = nil,
+        _ query: @Sendable (Timestamp) -> Q
+    ) async throws -> Seen<Q.Answer>? {
+        guard enter() else { return nil }
+        defer { leave() }
+        return try await answer(projection, owner, moment, effective, query)
+    }
+
+    private nonisolated func enter() -> Bool {
+        pending.withLock { count in
             guard count < AsOf.pendingMax else { return false }
             count += 1
             return true
-        }) else { return nil }
-        defer { pending.withLock { $0 -= 1 } }
-        return try await fold(owner, user, moment)
+        }
     }
 
-    private func fold(_ owner: Owner, _ user: Name?, _ moment: Moment) throws -> Answer {
-        var book = Book()
-        var answer = Answer(position: 0)
-        var lastRecordedAt = Timestamp.earliest
-        let end: UInt64 =
-            switch moment {
-            case .position(let position): min(position, log.highWater)
-            case .time: log.highWater
-            }
-        var isOver = false
-        while answer.position < end && !isOver {
-            let before = answer.position
-            _ = try log.read(after: before, recordsMax: 10_000, bytesMax: 8 << 20) { record in
-                guard !isOver, record.position <= end else { return }
-                if case .time(let time) = moment, record.recordedAt > time {
-                    isOver = true
-                    return
-                }
-                let outcome = book.apply(record.event, position: record.position, at: record.occurredAt)
-                for movement in outcome.movements where movement.owner == owner && movement.user == user {
-                    guard user != nil, movement.kind == .charge else { continue }
-                    answer.spent -= movement.amount
-                    answer.overage += movement.overage
-                }
-                answer.position = record.position
-                lastRecordedAt = record.recordedAt
-            }
-            guard answer.position > before || isOver else {
-                throw RecordFault(position: before + 1, reason: "the log ends before it")
+    private nonisolated func leave() {
+        pending.withLock { $0 -= 1 }
+    }
+
+    private func past(_ moment: Moment, _ effective: Timestamp?) throws -> Past {
+        switch moment {
+        case .position(let position): Past(known: min(position, log.highWater), effective: effective)
+        case .time(let time): Past(known: try log.position(recordedBy: time), effective: effective)
+        case .now: Past(known: log.highWater, effective: effective)
+        }
+    }
+
+    /// What the answer is judged at.
+    private func time(_ moment: Moment, _ past: Past) throws -> Timestamp {
+        if let effective = past.effective { return effective }
+        if case .time(let time) = moment { return time }
+        return try log.record(at: past.known)?.recordedAt ?? .earliest
+    }
+
+    private func fold(
+        _ owner: Owner, _ user: Name?, _ moment: Moment, _ effective: Timestamp?
+    ) throws -> Seen<Credits> {
+        let past = try past(moment, effective)
+        var fold = try PastFold(past, log: log)
+        var credits = Credits()
+        try log.forEach(through: past.known) { record in
+            guard let step = try fold.take(record), let user else { return }
+            for movement in step.outcome.movements where movement.owner == owner && movement.user == user {
+                guard movement.kind == .charge || movement.kind == .refund else { continue }
+                credits.spent -= movement.amount
+                credits.overage += movement.overage
             }
         }
-        let time: Timestamp =
-            switch moment {
-            case .position: lastRecordedAt
-            case .time(let time): time
-            }
-        answer.summary = book.ledger.summary(of: owner, at: time)
+        let time = try time(moment, past)
+        credits.summary = fold.book.ledger.summary(of: owner, at: time)
         if let user, case .org(let org) = owner {
-            answer.available = book.ledger.available(org: org, user: user, at: time)
+            credits.available = fold.book.ledger.available(org: org, user: user, at: time)
         }
-        return answer
+        return Seen(position: past.known, answer: credits)
+    }
+
+    private func answer<P: Projection, Q: Query>(
+        _ projection: P.Type, _ owner: Owner?, _ moment: Moment, _ effective: Timestamp?,
+        _ query: @Sendable (Timestamp) -> Q
+    ) throws -> Seen<Q.Answer> {
+        let past = try past(moment, effective)
+        var model = try PastModel(projection, log: log)
+        // Whatever is known counts as it is: no book is needed to say so.
+        var fold = past.effective == nil ? nil : try PastFold(past, log: log)
+        try log.forEach(through: past.known) { record in
+            guard record.event.fact.concerns(owner) || fold != nil else { return }
+            let counted = fold == nil ? record : try fold?.take(record)?.record
+            if let counted, counted.event.fact.concerns(owner) { try model.apply(counted) }
+        }
+        return Seen(position: past.known, answer: try model.answer(query(try time(moment, past))))
+    }
+}
+
+extension Fact {
+    /// False for a call of others. Corrections concern everyone: they do not say whose call it was.
+    func concerns(_ owner: Owner?) -> Bool {
+        guard let owner else { return true }
+        switch self {
+        case .call(let call), .usage(let call):
+            switch owner {
+            case .org(let org): return call.org == org
+            case .user(let user): return call.user == user
+            }
+        default: return true
+        }
     }
 }

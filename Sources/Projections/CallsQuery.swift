@@ -37,6 +37,17 @@ public struct CallsQuery: Query {
             else { return nil }
             self = .day(day)
         }
+
+        /// The days `[start, end)` of the calendar, whatever anybody's plan says; nil for `current`.
+        public var calendarDays: Range<Day>? {
+            switch self {
+            case .current: return nil
+            case .day(let day): return day..<Day(number: day.number + 1)
+            case .month(let year, let month):
+                guard let first = Day(year: year, month: month, day: 1) else { return nil }
+                return Period.month.bounds(containing: first)
+            }
+        }
     }
 
     public var owner: Owner
@@ -61,8 +72,7 @@ public struct CallsQuery: Query {
         let countsByok = standing?.plan.byokCountsCalls ?? true
 
         var answer = CallsAnswer(
-            owner: owner, isKnown: standing != nil, plan: standing?.plan.name, period: period, used: 0, limits: [],
-            byStatus: [], byKeySource: [])
+            owner: owner, isKnown: standing != nil, plan: standing?.plan.name, period: period)
         var byStatus: [Call.Status: Int64] = [:]
         var byKeySource: [Call.KeySource: Int64] = [:]
         try reader.database.rows(
@@ -153,32 +163,4 @@ public struct CallsQuery: Query {
             """, .integer(Calls.number(of: owner)), .text(owner.name.text), .integer(start), .integer(end),
             .integer(countsByok ? 1 : 0)) ?? 0
     }
-}
-
-/// What `GET /v1/orgs/{org}/calls` says (contract 4).
-public struct CallsAnswer: Hashable, Sendable {
-    public struct StatusCount: Hashable, Sendable {
-        public var status: Call.Status
-        public var count: Int64
-    }
-    public struct KeySourceCount: Hashable, Sendable {
-        public var keySource: Call.KeySource
-        public var count: Int64
-    }
-
-    public var owner: Owner
-    /// False: no plan and no call of this owner was ever seen.
-    public var isKnown: Bool
-    /// The plan at the end of the period, or now if that is earlier.
-    public var plan: Name?
-    /// The days counted, `[start, end)`.
-    public var period: Range<Day>
-    /// Calls in the period that use quota; on the owner's own provider keys only where the plan counts those.
-    public var used: Int64
-    /// In the order of the plan, each over its own window. In a period that is over: the window at its end.
-    public var limits: [Quota.Status]
-    /// All calls in the period, every status listed.
-    public var byStatus: [StatusCount]
-    /// Calls in the period that use quota, every key source listed.
-    public var byKeySource: [KeySourceCount]
 }

@@ -8,7 +8,7 @@ public struct Credits: Projection {
     public static let name = "credits"
     public static let schemaVersion = 3
     public static var schema: [UInt8] { Schema.book + Schema.credits }
-    public static let tables = book.all + [movements, spending]
+    public static let tables = book.all + [movements, spending, corrected, settlements]
 
     static let book = BookRows.Tables(firstTag: 1)
     static let movements = Table(
@@ -22,6 +22,11 @@ public struct Credits: Projection {
     static let spending = Table(
         "spending", tag: 7, kind: .sums, keys: [.name("org"), .name("user")],
         values: [.integer("charged"), .integer("overage")])
+    static let corrected = Table(
+        "corrected", tag: 8, kind: .appended, keys: [.integer("call"), .integer("position")])
+    static let settlements = Table(
+        "settlements", tag: 9, kind: .appended, keys: [.integer("position")],
+        values: [.text("authorization"), .integer("kind"), .integer("held")])
 
     /// A movement with names as numbers: a million of them may be gathered before a flush.
     private struct Pending {
@@ -76,6 +81,8 @@ public struct Credits: Projection {
     private var names = NamePool()
     private var pending: [Pending] = []
     private var spent = Gathered<Spender, Spent>()
+    private var corrected: [(call: UInt64, position: UInt64)] = []
+    private var settled: [(position: UInt64, settlement: Settlement)] = []
 
     public init() {}
 
@@ -85,6 +92,10 @@ public struct Credits: Projection {
 
     public mutating func apply(_ record: Record, log: any RecordSource) throws {
         let outcome = try rows.apply(record)
+        if let settlement = outcome.settlement, !outcome.movements.contains(where: { $0.kind == .charge }) {
+            settled.append((record.position, settlement))
+        }
+        if let standing = record.event.fact.unwinds { corrected.append((standing.original, record.position)) }
         if outcome.movements.isEmpty { return }
         let call = callNames(record)
         let (chargedModel, refundedModel) = try models(record, call: call, log: log)
@@ -156,6 +167,19 @@ public struct Credits: Projection {
             cells.integer(spenders[index].sums.overage)
         }
         spent.removeAll()
+        for item in corrected {
+            try sink.append(
+                [], key: [.integer(Int64(item.call)), .integer(Int64(item.position))], to: Credits.corrected)
+        }
+        corrected.removeAll(keepingCapacity: true)
+        try sink.append(settled.count, to: Credits.settlements) { [settled] index, cells in
+            let (position, settlement) = settled[index]
+            cells.integer(Int64(position))
+            cells.text(settlement.authorization.text)
+            cells.integer(Int64(settlement.kind.rawValue))
+            cells.integer(settlement.held.nanos)
+        }
+        settled.removeAll(keepingCapacity: true)
         self.names.trim()
         try rows.flush(into: sink)
     }

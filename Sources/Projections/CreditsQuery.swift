@@ -83,13 +83,18 @@ public struct StatementQuery: Query {
     /// Movements before this one; nil: from the newest.
     public var before: StatementCursor?
     public var limit: Int
+    /// Whose movements' times are in it.
+    public var period: StatementPeriod
 
     /// `limit` in 1...`limitMax`.
-    public init(owner: Owner, before: StatementCursor? = nil, limit: Int = 100) {
+    public init(
+        owner: Owner, before: StatementCursor? = nil, limit: Int = 100, period: StatementPeriod = StatementPeriod()
+    ) {
         precondition((1...StatementQuery.limitMax).contains(limit), "limit \(limit)")
         self.owner = owner
         self.before = before
         self.limit = limit
+        self.period = period
     }
 
     public func answer(from reader: Reader) throws -> StatementPage {
@@ -99,9 +104,11 @@ public struct StatementQuery: Query {
             """
             \(Credits.movements.scanSQL)
             WHERE owner_kind = ? AND owner = (SELECT id FROM names WHERE text = ?) AND (position, seq) < (?, ?)
+                AND at >= ? AND at < ?
             ORDER BY position DESC, seq DESC LIMIT ?
             """, .integer(Calls.number(of: owner)), .text(owner.name.text), .integer(Int64(before.position)),
-            .integer(Int64(before.sequence)), .integer(Int64(limit + 1))
+            .integer(Int64(before.sequence)), .integer(period.from?.microseconds ?? .min),
+            .integer(period.to?.microseconds ?? .max), .integer(Int64(limit + 1))
         ) { row in
             if page.entries.count == limit {
                 page.next = page.entries.last.map { StatementCursor(position: $0.position, sequence: $0.sequence) }
@@ -110,32 +117,6 @@ public struct StatementQuery: Query {
             page.entries.append(StatementEntry(row))
         }
         return page
-    }
-}
-
-/// What one record moved on given accounts: for its explanation.
-public struct MovementsQuery: Query {
-    public static let model = "credits"
-
-    public var position: UInt64
-    public var owners: [Owner]
-
-    public init(position: UInt64, owners: [Owner]) {
-        self.position = position
-        self.owners = owners
-    }
-
-    public func answer(from reader: Reader) throws -> [StatementEntry] {
-        var entries: [StatementEntry] = []
-        for owner in owners {
-            try reader.database.rows(
-                """
-                \(Credits.movements.scanSQL)
-                WHERE owner_kind = ? AND owner = (SELECT id FROM names WHERE text = ?) AND position = ? ORDER BY seq
-                """, .integer(Calls.number(of: owner)), .text(owner.name.text), .integer(Int64(position))
-            ) { entries.append(StatementEntry($0)) }
-        }
-        return entries
     }
 }
 
@@ -164,34 +145,11 @@ public struct StatementCursor: Hashable, Sendable {
     public var text: String { "\(position)-\(sequence)" }
 }
 
-/// One movement of an owner's credits.
-public struct StatementEntry: Hashable, Sendable {
-    /// Of the record that moved it.
-    public var position: UInt64
-    /// Among the movements of that record.
-    public var sequence: UInt32
-    /// The event's own time.
-    public var time: Timestamp
-    /// Of a charge.
-    public var model: Name?
-    public var movement: Movement
-    /// Of a charge whose call named an authorization.
-    public var settlement: Settlement?
-}
-
 extension StatementEntry {
     /// From a row of `Credits.movements.scanSQL`.
-    fileprivate init(_ row: Statement) {
+    init(_ row: Statement) {
         guard let kind = Movement.Kind(rawValue: UInt8(row.integer(at: 5))) else {
             preconditionFailure("movement of kind \(row.integer(at: 5))")
-        }
-        var settlement: Settlement?
-        if !row.isNull(at: 13) {
-            guard let kind = Settlement.Kind(rawValue: UInt8(row.integer(at: 14))) else {
-                preconditionFailure("settlement of kind \(row.integer(at: 14))")
-            }
-            settlement = Settlement(
-                authorization: BookRows.name(row, 13), kind: kind, held: BookRows.money(row, 15))
         }
         self.init(
             position: UInt64(row.integer(at: 2)), sequence: UInt32(row.integer(at: 3)),
@@ -200,7 +158,18 @@ extension StatementEntry {
                 kind: kind, owner: BookRows.owner(row, 0), user: BookRows.optionalName(row, 8),
                 amount: BookRows.money(row, 6), balanceAfter: BookRows.money(row, 7),
                 slices: SliceText.read(row.text(at: 12)), overage: BookRows.money(row, 10),
-                invoiced: BookRows.money(row, 11)), settlement: settlement)
+                invoiced: BookRows.money(row, 11)),
+            settlement: row.isNull(at: 13) ? nil : Settlement(row, at: 13))
+    }
+}
+
+extension Settlement {
+    /// From the columns authorization, kind and held of a row, of which `column` is the first.
+    init(_ row: Statement, at column: Int) {
+        guard let kind = Kind(rawValue: UInt8(row.integer(at: column + 1))) else {
+            preconditionFailure("settlement of kind \(row.integer(at: column + 1))")
+        }
+        self.init(authorization: BookRows.name(row, column), kind: kind, held: BookRows.money(row, column + 2))
     }
 }
 

@@ -153,7 +153,26 @@ public struct LagoLine: Hashable, Sendable {
     public var key: LagoLineKey
     public var sums: LagoSums
 
-    public var id: String { "l-\(position)-\(number)" }
+    public var id: String { LagoLineID(position: position, number: number).text }
+}
+
+/// "l-<position of the closing record>-<number>".
+public struct LagoLineID: Hashable, Sendable {
+    public var position: UInt64
+    public var number: Int64
+
+    public init(position: UInt64, number: Int64) {
+        self.position = position
+        self.number = number
+    }
+
+    /// Nil for a text that is no id of ours.
+    public init?(_ text: String) {
+        guard let pair = NumberPair(text, prefix: "l-") else { return nil }
+        self.init(position: pair.first, number: Int64(pair.second))
+    }
+
+    public var text: String { "l-\(position)-\(number)" }
 }
 
 /// Up to 100 Lago events of one window, handed over together.

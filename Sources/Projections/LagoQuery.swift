@@ -67,6 +67,24 @@ public struct LagoBatchQuery: Query {
     }
 }
 
+/// One sealed line; nil when there is none.
+public struct LagoLineQuery: Query {
+    public static let model = "lago"
+
+    public var id: LagoLineID
+
+    public init(id: LagoLineID) {
+        self.id = id
+    }
+
+    public func answer(from reader: Reader) throws -> LagoLine? {
+        try reader.database.first(
+            "\(Lago.lines.scanSQL) WHERE position = ? AND number = ?", .integer(Int64(id.position)),
+            .integer(id.number)
+        ) { LagoColumns.line($0) }
+    }
+}
+
 public struct LagoBatchContent: Hashable, Sendable {
     public var batch: LagoBatch
     /// In the order of their numbers.

@@ -65,7 +65,8 @@ struct ReadModelFile {
         recordedAt = statement.isNull(at: 1) ? nil : Timestamp(microseconds: statement.integer(at: 1))
     }
 
-    private init<P: Projection>(new path: String, of projection: P.Type) throws(SQLiteError) {
+    /// Makes the file. An empty path: a temporary one of SQLite's own.
+    init<P: Projection>(new path: String, of projection: P.Type) throws(SQLiteError) {
         database = try Database(path: path, mode: .readWrite)
         position = 0
         recordedAt = nil

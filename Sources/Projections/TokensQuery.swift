@@ -7,21 +7,7 @@ public struct TokensQuery: Query {
     /// Rows of one answer; past it the query is refused, so that no answer outgrows memory.
     public static let rowsMax = 50_000
 
-    /// A column to group by.
-    public enum Dimension: String, CaseIterable, Sendable {
-        case day, org, model, provider, user, service
-        case keySource = "key_source"
-
-        /// "key_source": nil when there is no such dimension. Compared by bytes.
-        public init?(_ text: some StringProtocol) {
-            guard let found = Dimension.allCases.first(where: { $0.rawValue.utf8.elementsEqual(text.utf8) }) else {
-                return nil
-            }
-            self = found
-        }
-
-        var isName: Bool { self != .day && self != .keySource }
-    }
+    public typealias Dimension = TokensAnswer.Dimension
 
     /// Nil: all orgs.
     public var org: Name?
@@ -132,84 +118,26 @@ public struct TokensQuery: Query {
     }
 }
 
-/// What `GET /v1/tokens` says (contract 4).
-public struct TokensAnswer: Hashable, Sendable {
-    public struct Totals: Hashable, Sendable {
-        /// That use quota.
-        public var calls: Int64 = 0
-        public var inputTokens: Int64 = 0
-        public var outputTokens: Int64 = 0
-        public var cacheReadTokens: Int64 = 0
-        public var cacheWriteTokens: Int64 = 0
-        public var reasoningTokens: Int64 = 0
-        public var images: Int64 = 0
-        /// Seconds x 10^6.
-        public var audioMicroseconds: Int64 = 0
-        /// What owners were charged.
-        public var charge = Money.zero
-        /// What the gateways said it cost, each call rounded to 1 n$.
-        public var cost = Money.zero
-        /// Calls and usage that no price applied to.
-        public var unpricedCalls: Int64 = 0
+extension TokensAnswer.Dimension {
+    fileprivate var isName: Bool { self != .day && self != .keySource }
+}
 
-        public init() {}
-
-        /// `column`: the sums in the order of the table's columns.
-        init(_ column: (Int) -> Int64) {
-            calls = column(0)
-            inputTokens = column(1)
-            outputTokens = column(2)
-            cacheReadTokens = column(3)
-            cacheWriteTokens = column(4)
-            reasoningTokens = column(5)
-            images = column(6)
-            audioMicroseconds = column(7)
-            charge = Money(nanos: column(8))
-            cost = Money(nanos: column(9))
-            unpricedCalls = column(10)
-        }
-
-        /// False when a sum does not fit.
-        mutating func add(_ other: Totals) -> Bool {
-            var fits = true
-            func add(_ amount: Int64, to sum: inout Int64) {
-                let (total, overflow) = sum.addingReportingOverflow(amount)
-                sum = total
-                if overflow { fits = false }
-            }
-            add(other.calls, to: &calls)
-            add(other.inputTokens, to: &inputTokens)
-            add(other.outputTokens, to: &outputTokens)
-            add(other.cacheReadTokens, to: &cacheReadTokens)
-            add(other.cacheWriteTokens, to: &cacheWriteTokens)
-            add(other.reasoningTokens, to: &reasoningTokens)
-            add(other.images, to: &images)
-            add(other.audioMicroseconds, to: &audioMicroseconds)
-            add(other.charge.nanos, to: &charge.nanos)
-            add(other.cost.nanos, to: &cost.nanos)
-            add(other.unpricedCalls, to: &unpricedCalls)
-            return fits
-        }
+extension TokensAnswer.Totals {
+    /// `column`: the sums in the order of the table's columns.
+    init(_ column: (Int) -> Int64) {
+        self.init()
+        calls = column(0)
+        inputTokens = column(1)
+        outputTokens = column(2)
+        cacheReadTokens = column(3)
+        cacheWriteTokens = column(4)
+        reasoningTokens = column(5)
+        images = column(6)
+        audioMicroseconds = column(7)
+        charge = Money(nanos: column(8))
+        cost = Money(nanos: column(9))
+        unpricedCalls = column(10)
     }
-
-    /// Columns that are not grouped by are nil; so is a name that calls did not state.
-    public struct Row: Hashable, Sendable {
-        public var day: Day?
-        public var org: Name?
-        public var model: Name?
-        public var provider: Name?
-        public var user: Name?
-        public var service: Name?
-        public var keySource: Call.KeySource?
-        public var totals = Totals()
-
-        public init() {}
-    }
-
-    public var groups: [TokensQuery.Dimension]
-    /// In order of the groups' columns; none when nothing was grouped.
-    public var rows: [Row]
-    public var totals: Totals
 }
 
 /// The time of the latest call or usage of an org; nil when there was none.

@@ -3,7 +3,10 @@ internal import HTTP
 /// One client's socket with its parser, its buffers and its one request in flight. Touched on the loop thread only.
 final class Connection {
     let id: ConnectionID
-    let peer: PeerAddress
+    /// Who has connected; nil through a Unix socket.
+    let peer: NetworkAddress?
+    /// What it is counted by against `connectionsPerAddressMax`; nil when it is not.
+    let network: NetworkAddress?
     var state: ConnectionState
     var parser: RequestParser
 
@@ -60,10 +63,12 @@ final class Connection {
     }
 
     init(
-        id: ConnectionID, peer: PeerAddress, state: ConnectionState, parser: RequestParser, interest: UInt32
+        id: ConnectionID, peer: NetworkAddress?, network: NetworkAddress?, state: ConnectionState,
+        parser: RequestParser, interest: UInt32
     ) {
         self.id = id
         self.peer = peer
+        self.network = network
         self.state = state
         self.parser = parser
         self.interest = interest

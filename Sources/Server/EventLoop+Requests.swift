@@ -1,6 +1,7 @@
 internal import CLinux
 internal import Glibc
 internal import HTTP
+internal import Platform
 
 /// From received bytes to the handler, and from answers to the socket.
 extension EventLoop {
@@ -172,6 +173,7 @@ extension EventLoop {
         connection.bodySeen = 0
         switch handler.accept(head: head) {
         case .answer(let response):
+            if response.status == 401 { tellRefusal(connection, head) }
             if head.hasBody {
                 // Where the next request begins could only be told by reading the body.
                 refuse(connection, response)
@@ -191,6 +193,19 @@ extension EventLoop {
         case .stream(let bytesMax, let makeSink):
             guard expectBody(connection, head, bytesMax: bytesMax, hasMore: hasMore) else { return }
             connection.sink = makeSink(Responder(loop: self, connection: connection.id))
+        }
+    }
+
+    /// Says in the log who asks without a key that opens: the client, as far as the proxies before it are trusted.
+    /// Nothing of the request itself. Not by this thread, which must not wait for whoever reads the log.
+    private func tellRefusal(_ connection: Connection, _ head: RequestHead) {
+        guard let count = refusals.note(now: now) else { return }
+        let client = configuration.trustedProxies.client(
+            of: connection.peer, forwardedFor: head.headerByteValues("X-Forwarded-For"))
+        Task {
+            LogLine.write(
+                .warning, "no key, or none that opens",
+                ["address": client?.description ?? "unix socket", "requests": String(count)])
         }
     }
 

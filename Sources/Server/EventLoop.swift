@@ -38,7 +38,8 @@ final class EventLoop: @unchecked Sendable {
     private var postponed: [Connection] = []
     private(set) var turnNumber: UInt64 = 0
     /// Open connections by their address.
-    private var connectionsByAddress: [PeerAddress: Int] = [:]
+    private var connectionsByAddress: [NetworkAddress: Int] = [:]
+    var refusals = RefusalLog()
     private let events = UnsafeMutablePointer<tally_event>.allocate(capacity: Int(TALLY_EPOLL_EVENTS_MAX))
     let scratch = UnsafeMutablePointer<UInt8>.allocate(capacity: EventLoop.receiveBytes)
 
@@ -344,18 +345,20 @@ final class EventLoop: @unchecked Sendable {
                     return
                 }
             }
-            open(fd, from: PeerAddress(peer), isTCP: listener.isTCP)
+            open(fd, from: NetworkAddress(peer), isTCP: listener.isTCP)
         }
     }
 
-    private func open(_ fd: Int32, from peer: PeerAddress, isTCP: Bool) {
-        if !peer.isLocal {
-            let count = connectionsByAddress[peer, default: 0]
+    private func open(_ fd: Int32, from peer: NetworkAddress?, isTCP: Bool) {
+        // Behind a trusted proxy are many clients: how many of each it lets through is for it to say.
+        let network = configuration.trustedProxies.trusts(peer) ? nil : peer?.network
+        if let network {
+            let count = connectionsByAddress[network, default: 0]
             guard count < configuration.connectionsPerAddressMax else {
                 turnAway(fd)
                 return
             }
-            connectionsByAddress[peer] = count + 1
+            connectionsByAddress[network] = count + 1
         }
         if isTCP {
             var on: Int32 = 1
@@ -363,7 +366,7 @@ final class EventLoop: @unchecked Sendable {
         }
         registrationLast = registrationLast == .max ? 1 : registrationLast + 1
         let connection = Connection(
-            id: ConnectionID(registration: registrationLast, fd: fd), peer: peer,
+            id: ConnectionID(registration: registrationLast, fd: fd), peer: peer, network: network,
             state: ConnectionState(limits: configuration.connection, now: now),
             parser: RequestParser(limits: configuration.request), interest: TALLY_EPOLL_IN)
         while connections.count <= Int(fd) { connections.append(nil) }
@@ -390,8 +393,8 @@ final class EventLoop: @unchecked Sendable {
     func close(_ connection: Connection) {
         guard connection.isOpen else { return }
         connection.isOpen = false
-        if let count = connectionsByAddress[connection.peer] {
-            connectionsByAddress[connection.peer] = count > 1 ? count - 1 : nil
+        if let network = connection.network, let count = connectionsByAddress[network] {
+            connectionsByAddress[network] = count > 1 ? count - 1 : nil
         }
         release(connection)
         connection.stream = nil

@@ -5,8 +5,10 @@ public struct ServerConfiguration: Sendable {
     public var listen: [ListenAddress]
     /// Open connections; at the limit nothing is accepted until one closes (the kernel's queue holds the rest).
     public var connectionsMax = 1024
-    /// Of them from one address; over it a connection is answered 503 and closed. Not for Unix sockets.
+    /// Of them from one address; over it a connection is answered 503 and closed. Not for Unix sockets and proxies.
     public var connectionsPerAddressMax = 512
+    /// Proxies whose `X-Forwarded-For` says who has asked, and whose connections are not counted as one client's.
+    public var trustedProxies = TrustedProxies()
     /// Length of the kernel's queue of connections not yet accepted.
     public var acceptQueueMax = 1024
     public var request = RequestParser.Limits()

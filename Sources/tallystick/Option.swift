@@ -38,6 +38,9 @@ struct Option {
             name: "connections-per-address-max", kind: .integer(1...65_536), standard: "2048",
             help: "of them from one address (of IPv6: one /64)"),
         Option(
+            name: "trusted-proxy", kind: .text, standard: "",
+            help: "proxies whose X-Forwarded-For counts: addresses, networks, unix; commas between"),
+        Option(
             name: "request-line-bytes-max", kind: .integer(8000...65_536), standard: "8192", help: "else 414"),
         Option(
             name: "header-bytes-max", kind: .integer(1024...1_048_576), standard: "16384",

@@ -229,10 +229,12 @@ import Testing
         #expect(script.book.catalog.owner(ofSubscription: Script.name("sub-3")) == nil)
     }
 
-    @Test func `an explanation shows the product before the rounding`() {
+    @Test func `an explanation shows the product before the rounding`() throws {
         let script = Script.run(
             "plan pro markup=0.6\nassign org:acme pro\nprices rule any=0.000001 mult power_level eco=0.1")
         let call = Script.call(["org": "acme", "in": "1", "attr.power_level": "eco"], [])
-        #expect(script.book.catalog.product(of: call, at: script.time) == "0.00000000016")
+        let explained = try script.book.catalog.explain(call, at: script.time)
+        #expect(explained.trace?.product == "0.00000000016")
+        #expect(explained.rating.charge == .zero && explained.fault == nil)
     }
 }

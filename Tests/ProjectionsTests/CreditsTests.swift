@@ -156,18 +156,20 @@ import Testing
         source.append(.call(call), at: now)
         let folder = TemporaryFolder()
         _ = try await run(folder, source) { (models: ReadModels) async throws in
-            let query = MovementsQuery(position: 7, owners: [.org("o"), .user("u"), .org("u")])
-            let entries = try await models.ask(query).answer
-            #expect(entries.map(\.movement.owner) == [.org("o"), .user("u")])
+            let movements = try await models.ask(ExplanationQuery(source.records[6])).answer.movements
+            #expect(movements.map(\.owner) == [.org("o"), .user("u")])
             #expect(
-                entries.first?.movement.slices == [
+                movements.first?.slices == [
                     Slice(lot: "early", amount: Money(nanos: 2_000_000)),
                     Slice(lot: "late burner", amount: Money(nanos: 3_000_000)),
                 ])
-            #expect(entries.first?.movement.amount.credits == "-6")
-            #expect(entries.first?.movement.overage.credits == "1")
-            #expect(entries.last?.movement.slices == [Slice(lot: "purse", amount: Money(nanos: 4_000_000))])
-            #expect(entries.allSatisfy { $0.model == "m" })
+            #expect(movements.first?.amount.credits == "-6")
+            #expect(movements.first?.overage.credits == "1")
+            #expect(movements.last?.slices == [Slice(lot: "purse", amount: Money(nanos: 4_000_000))])
+            for owner: Owner in [.org("o"), .user("u")] {
+                let entries = try await models.ask(StatementQuery(owner: owner, limit: 1)).answer.entries
+                #expect(entries.first?.model == "m")
+            }
         }
     }
 

@@ -68,6 +68,17 @@ import Testing
         }
     }
 
+    @Test func `a trusted proxy is not one client`() throws {
+        try withServer({
+            $0.connectionsPerAddressMax = 1
+            $0.trustedProxies = TrustedProxies("10.0.0.0/8,127.0.0.1") ?? TrustedProxies()
+        }) { server, _ in
+            let clients = (0..<4).map { _ in Client(port: server.port) }
+            for client in clients { #expect(client.ask(get("/x"))?.status == 200) }
+            #expect(server.statistics().limitHits[.connectionsPerAddress] == 0)
+        }
+    }
+
     @Test func `a flood of pipelined requests lets others in between`() throws {
         try withServer { server, _ in
             let flood = Client(port: server.port)

@@ -233,12 +233,13 @@ class DaemonCase(unittest.TestCase):
     """A test case with a running daemon of its own: one for all tests of the class."""
 
     starter = False
+    flags = ()
 
     @classmethod
     def setUpClass(cls):
         cls.daemon = Daemon()
         cls.addClassCleanup(cls.daemon.close)
-        cls.daemon.start()
+        cls.daemon.start(flags=cls.flags)
         if cls.starter:
             post_starter(cls.daemon)
 

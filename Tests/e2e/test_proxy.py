@@ -21,6 +21,8 @@ NGINX = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
 
 @unittest.skipUnless(NGINX and shutil.which("openssl"), "nginx or openssl is not installed")
 class Proxy(DaemonCase):
+    flags = ("--trusted-proxy", "127.0.0.1")
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -61,8 +63,9 @@ class Proxy(DaemonCase):
                 time.sleep(0.05)
 
     @classmethod
-    def connect(cls):
-        return http.client.HTTPSConnection("localhost", cls.port, timeout=120, context=cls.tls)
+    def connect(cls, source=None):
+        return http.client.HTTPSConnection("localhost", cls.port, timeout=120, context=cls.tls,
+                                           source_address=source and (source, 0))
 
     def ask(self, method, path, body=None, connection=None, **headers):
         if connection is None:
@@ -141,6 +144,30 @@ class Proxy(DaemonCase):
         with self.raw() as client:
             client.sendall(b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n[")
             self.assertIn(b" 401 ", client.recv(65536))
+
+    def test_the_log_names_the_client_and_not_who_it_says_it_is(self):
+        """As seen by nginx; what the client itself had put before it is no address of anybody."""
+        for source, claimed in (("127.0.0.7", {}), ("127.0.0.8", {"X-Forwarded-For": "6.6.6.6, 127.0.0.1"})):
+            # At most one line a second tells of refusals.
+            end = time.monotonic() + 20
+            while f"address={source} " not in self.daemon.log():
+                self.assertLess(time.monotonic(), end, self.daemon.log())
+                with contextlib.closing(self.connect(source)) as connection:
+                    answer = self.ask("GET", "/v1/tokens", connection=connection, Authorization="Bearer no", **claimed)
+                self.assertEqual(answer.status, 401)
+                time.sleep(0.1)
+        self.assertNotIn("6.6.6.6", self.daemon.log())
+        # From an address that is no proxy's nothing is believed.
+        connection = http.client.HTTPConnection("127.0.0.1", self.daemon.port, timeout=60,
+                                                source_address=("127.0.0.9", 0))
+        self.addCleanup(connection.close)
+        end = time.monotonic() + 20
+        while "address=127.0.0.9 " not in self.daemon.log():
+            self.assertLess(time.monotonic(), end, self.daemon.log())
+            connection.request("GET", "/v1/tokens", headers={"X-Forwarded-For": "6.6.6.7"})
+            self.assertEqual(connection.getresponse().read()[:1], b"{")
+            time.sleep(0.1)
+        self.assertNotIn("6.6.6.7", self.daemon.log())
 
     def test_limits_of_heads_agree(self):
         for path, headers, statuses in (
