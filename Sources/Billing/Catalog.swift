@@ -23,21 +23,27 @@ public struct Catalog: Sendable {
     /// What was said of shapes before: good while the revision is the same, that is until the next control event.
     private var remembered = ShapeMemory<Terms>()
     private var revision: UInt64 = 0
+    /// Records from this position on are as if they were not there: see `before`.
+    private var end = UInt64.max
 
     /// Classes that never change: what a call is judged by is handed around without copying it.
     final class Definition: Sendable {
         let plan: Plan
+        let position: UInt64
         let time: Timestamp
-        init(_ plan: Plan, time: Timestamp) {
+        init(_ plan: Plan, position: UInt64, time: Timestamp) {
             self.plan = plan
+            self.position = position
             self.time = time
         }
     }
     final class Assigned: Sendable {
         let assignment: Assignment
+        let position: UInt64
         let effective: Timestamp
-        init(_ assignment: Assignment, effective: Timestamp) {
+        init(_ assignment: Assignment, position: UInt64, effective: Timestamp) {
             self.assignment = assignment
+            self.position = position
             self.effective = effective
         }
     }
@@ -71,10 +77,11 @@ public struct Catalog: Sendable {
         revision += 1
         switch fact {
         case .planDefined(let plan):
-            let definition = Definition(plan, time: occurredAt)
+            let definition = Definition(plan, position: position, time: occurredAt)
             Catalog.insert(definition, into: &plans[plan.name, default: []]) { $0.time }
         case .planAssigned(let assignment):
-            let assigned = Assigned(assignment, effective: assignment.effectiveAt ?? occurredAt)
+            let assigned = Assigned(
+                assignment, position: position, effective: assignment.effectiveAt ?? occurredAt)
             Catalog.insert(assigned, into: &assignments[assignment.owner, default: []]) { $0.effective }
             if let lago = assignment.lago { subscriptions[lago.externalSubscriptionID] = assignment.owner }
         case .pricesPublished(let list):
@@ -86,6 +93,17 @@ public struct Catalog: Sendable {
         default:
             break
         }
+    }
+
+    /// This catalog as it was before the record at `position` was folded, to be asked what governs and prices a call:
+    /// what a charge was made with. It looks past what was published since, so it costs nothing to make. Alerts, and
+    /// owners of subscriptions, are those of now.
+    public func before(_ position: UInt64) -> Catalog {
+        var earlier = self
+        earlier.end = position
+        // No terms are remembered under it: what is known of shapes is of now.
+        earlier.revision = .max
+        return earlier
     }
 
     /// The owner behind a subscription id of an assigned plan, the newest assignment winning.
@@ -179,7 +197,7 @@ public struct Catalog: Sendable {
 
     private func assigned(_ owner: Owner, at time: Timestamp, _ span: inout Terms.Span) -> Assigned? {
         guard let all = assignments[owner] else { return nil }
-        return span.inForce(all, at: time) { $0.effective }
+        return span.inForce(all, at: time, before: end) { ($0.effective, $0.position) }
     }
 
     func assigned(_ owner: Owner, at time: Timestamp) -> Assigned? {
@@ -196,7 +214,8 @@ public struct Catalog: Sendable {
     private func definition(_ name: Name, at time: Timestamp, _ span: inout Terms.Span) -> Definition? {
         guard let all = plans[name] else { return nil }
         if let substitute, let plan = substitute.plans[name], substitute.covers(time, &span) { return plan }
-        return span.inForce(all, at: time) { $0.time } ?? all.first
+        return span.inForce(all, at: time, before: end) { ($0.time, $0.position) }
+            ?? all.first { $0.position < end }
     }
 
     func priceIndex(at time: Timestamp) -> PriceIndex? {
@@ -206,7 +225,7 @@ public struct Catalog: Sendable {
 
     private func priceIndex(at time: Timestamp, _ span: inout Terms.Span) -> PriceIndex? {
         if let substitute, let list = substitute.prices, substitute.covers(time, &span) { return list }
-        return span.inForce(prices, at: time) { $0.effective }
+        return span.inForce(prices, at: time, before: end) { ($0.effective, $0.position) }
     }
 
     /// The first rule of `index` that matches, looked up only.

@@ -35,7 +35,8 @@ final class SubstituteIndex: Sendable {
         // No record has the position 0.
         prices = substitution.prices.map { PriceIndex($0, position: 0, effective: .earliest) }
         plans = Dictionary(
-            substitution.plans.map { ($0.name, Catalog.Definition($0, time: .earliest)) }, uniquingKeysWith: { $1 })
+            substitution.plans.map { ($0.name, Catalog.Definition($0, position: 0, time: .earliest)) },
+            uniquingKeysWith: { $1 })
     }
 
     /// Whether it holds at `time`; narrows `span` to the times for which the answer is the same.

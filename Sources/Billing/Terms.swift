@@ -54,12 +54,20 @@ final class Terms: Sendable {
         var from = Timestamp(microseconds: .min)
         var until = Timestamp(microseconds: .max)
 
-        /// The item of `items`, in order of time, that is in force at `time`: the last one not after it.
-        mutating func inForce<Item>(_ items: [Item], at time: Timestamp, by start: (Item) -> Timestamp) -> Item? {
-            let next = items.lastIndex { start($0) <= time }.map { $0 + 1 } ?? 0
-            if next < items.count { until = min(until, start(items[next])) }
+        /// The item of `items`, in order of time, that is in force at `time`: the last one not after it, of those
+        /// published before position `end`. Where some are not, the span may be narrower than it need be.
+        mutating func inForce<Item>(
+            _ items: [Item], at time: Timestamp, before end: UInt64,
+            by key: (Item) -> (start: Timestamp, position: UInt64)
+        ) -> Item? {
+            let found = items.lastIndex { item in
+                let (start, position) = key(item)
+                return start <= time && position < end
+            }
+            let next = found.map { $0 + 1 } ?? 0
+            if next < items.count { until = min(until, key(items[next]).start) }
             guard next > 0 else { return nil }
-            from = max(from, start(items[next - 1]))
+            from = max(from, key(items[next - 1]).start)
             return items[next - 1]
         }
     }

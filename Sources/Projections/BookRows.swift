@@ -77,8 +77,8 @@ struct BookRows {
     }
 
     /// The catalog as it was when the record at `position` was folded.
-    func catalog(at position: UInt64, log: any RecordSource) throws -> Catalog {
-        try controls.catalog(at: position, current: book.catalog, log: log)
+    func catalog(at position: UInt64) -> Catalog {
+        controls.catalog(at: position, current: book.catalog)
     }
 
     /// What the record does to the book. Throws what admission would have refused: the log holds no such record unless

@@ -26,14 +26,12 @@ struct Controls {
             positions.append(UInt64(row.integer(at: 0)))
         }
         flushed = positions.count
-        for position in positions { try fold(position, into: &catalog, log: log) }
-    }
-
-    private func fold(_ position: UInt64, into catalog: inout Catalog, log: any RecordSource) throws {
-        guard let record = try log.record(at: position) else {
-            throw RecordFault(position: position, reason: "the log does not have it")
+        for position in positions {
+            guard let record = try log.record(at: position) else {
+                throw RecordFault(position: position, reason: "the log does not have it")
+            }
+            catalog.apply(record.event.fact, position: position, at: record.occurredAt)
         }
-        catalog.apply(record.event.fact, position: position, at: record.occurredAt)
     }
 
     /// Takes a record of a plan, an assignment or (when kept) prices; anything else changes nothing.
@@ -62,12 +60,9 @@ struct Controls {
         swap(&catalog, &other)
     }
 
-    /// The catalog as it was when the record at `position` was folded: what a charge was made with. Rare, so made anew.
+    /// The catalog as it was when the record at `position` was folded: what a charge was made with.
     /// `current` is the one of today, when it is kept elsewhere.
-    func catalog(at position: UInt64, current: Catalog? = nil, log: any RecordSource) throws -> Catalog {
-        guard let last = positions.last, last > position else { return current ?? catalog }
-        var earlier = Catalog()
-        for control in positions.prefix(while: { $0 < position }) { try fold(control, into: &earlier, log: log) }
-        return earlier
+    func catalog(at position: UInt64, current: Catalog? = nil) -> Catalog {
+        (current ?? catalog).before(position)
     }
 }

@@ -6,7 +6,7 @@ internal import Schemas
 /// Balances, lots and allocations as they stand, and every movement that led there.
 public struct Credits: Projection {
     public static let name = "credits"
-    public static let schemaVersion = 3
+    public static let schemaVersion = 4
     public static var schema: [UInt8] { Schema.book + Schema.credits }
     public static let tables = book.all + [movements, spending, corrected, settlements]
 

@@ -104,7 +104,7 @@ public struct Lago: Projection {
         let usage = LineUsage(
             call: try standing.call(in: log), isCall: standing.isCall, at: standing.occurredAt,
             charge: standing.charge.total, invoiced: standing.charge.invoiced)
-        let catalog = try rows.catalog(at: standing.position, log: log)
+        let catalog = rows.catalog(at: standing.position)
         try add(usage, sign: -1, catalog: catalog, position: record.position)
     }
 

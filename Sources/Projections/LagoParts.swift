@@ -72,7 +72,7 @@ public struct LagoPartsFold {
             isCall: standing.isCall, occurredAt: standing.occurredAt, charge: standing.charge.total,
             invoiced: standing.charge.invoiced)
         // It went to the subscription of its own time's rules.
-        try add(part, by: try controls.catalog(at: standing.position, log: log))
+        try add(part, by: controls.catalog(at: standing.position))
     }
 
     private mutating func add(_ part: LagoLinePart, by catalog: Catalog) throws {

@@ -73,10 +73,10 @@ public struct Tokens: Projection {
         case .usage(let call):
             try add(call, of: record.position, at: record.occurredAt, isCall: false)
         case .callVoided(let fact):
-            if let old = try corrections.void(fact, at: record.position, log: log) { try unwind(old, log: log) }
+            if let old = try corrections.void(fact, at: record.position, log: log) { try unwind(old) }
         case .callAmended(let fact):
             let (old, new) = try corrections.amend(fact, at: record.position, log: log)
-            if let old { try unwind(old, log: log) }
+            if let old { try unwind(old) }
             try add(new.call, of: new.position, at: new.occurredAt, isCall: new.isCall)
         default:
             controls.apply(record)
@@ -93,9 +93,9 @@ public struct Tokens: Projection {
 
     /// Takes out what this version of a call added, by the catalog of that time: a list published since, in force since
     /// before, must not leave a difference.
-    private mutating func unwind(_ version: Corrections.Version, log: any RecordSource) throws {
+    private mutating func unwind(_ version: Corrections.Version) throws {
         // Only asked: what a copy of the catalog remembered would be lost, and cost a copy of what it remembers.
-        let catalog = try controls.catalog(at: version.position, log: log)
+        let catalog = controls.catalog(at: version.position)
         let rating = try catalog.rate(version.call, at: version.occurredAt, countsCall: version.isCall)
         let sums = try TokenSums(version.call, isCall: version.isCall, rating: rating)
         if rating.unpriced != nil { unpriced.remove(at: version.position) }

@@ -44,11 +44,11 @@ public struct UsageChanges {
             return [try change(1, version, by: controls.catalog)]
         case .callVoided(let fact):
             guard let old = try corrections.void(fact, at: record.position, log: log) else { return [] }
-            return [try change(-1, old, by: try controls.catalog(at: old.position, log: log))]
+            return [try change(-1, old, by: controls.catalog(at: old.position))]
         case .callAmended(let fact):
             let (old, new) = try corrections.amend(fact, at: record.position, log: log)
             var changes: [UsageChange] = []
-            if let old { changes.append(try change(-1, old, by: try controls.catalog(at: old.position, log: log))) }
+            if let old { changes.append(try change(-1, old, by: controls.catalog(at: old.position))) }
             changes.append(try change(1, new, by: controls.catalog))
             return changes
         default:
