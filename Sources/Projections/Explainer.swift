@@ -28,13 +28,24 @@ public actor Explainer {
 
     /// Why `record` did what `rows` say. Nil: too many ask already.
     public nonisolated func explain(_ record: Record, _ rows: ExplanationRows) async throws -> Explanation? {
-        guard pending.withLock({ count in
+        guard begin() else { return nil }
+        defer { end() }
+        return try await answer(record, rows)
+    }
+
+    // Not inlined: Swift 6.3.1 crashes in an optimized build while it splits an `async` function that holds both.
+    @inline(never)
+    private nonisolated func begin() -> Bool {
+        pending.withLock { count in
             guard count < Explainer.pendingMax else { return false }
             count += 1
             return true
-        }) else { return nil }
-        defer { pending.withLock { $0 -= 1 } }
-        return try await answer(record, rows)
+        }
+    }
+
+    @inline(never)
+    private nonisolated func end() {
+        pending.withLock { $0 -= 1 }
     }
 
     private func answer(_ record: Record, _ rows: ExplanationRows) throws -> Explanation {
