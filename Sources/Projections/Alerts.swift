@@ -1,19 +1,17 @@
 internal import Billing
-public import Records
+internal import Records
 internal import Schemas
-public import SQLite
+internal import SQLite
 
 /// Thresholds of owners, judged after every record that moves what they watch. They fire once for a crossing, recover
 /// when it is crossed back, and then may fire again. Calls and spend are judged in the window that the event's own time
 /// is in, each window apart: a late call may still fire the alert for a window that is over, once.
-public struct Alerts: Projection {
+public struct Alerts: BookProjection {
     public static let name = "alerts"
     public static let schemaVersion = 1
     public static var schema: [UInt8] { Schema.book + Schema.alerts }
-    public static let tables = book.all + [corrections, days, definitions, windows, firings]
+    static let ownTables = [corrections, days, definitions, windows, firings]
 
-    /// Balances, charges and plans come from a book of its own.
-    static let book = BookRows.Tables(firstTag: 1)
     private static let corrections = Corrections.table(tag: 30)
     private static let days = OwnerDays.table(tag: 31)
     static let definitions = Table(
@@ -57,7 +55,8 @@ public struct Alerts: Projection {
         var calls = false
     }
 
-    private var rows = BookRows(tables: Alerts.book)
+    /// Balances, charges and plans come from it.
+    var rows = BookRows()
     private var corrections = Corrections(table: Alerts.corrections)
     private var days = OwnerDays(table: Alerts.days)
     private var entries: [Name: Entry] = [:]
@@ -73,8 +72,7 @@ public struct Alerts: Projection {
 
     public init() {}
 
-    public mutating func load(from database: Database, at position: UInt64, log: any RecordSource) throws {
-        try rows.load(from: database, log: log)
+    mutating func loadOwn(from database: Database, at position: UInt64, log: any RecordSource) throws {
         try corrections.load(from: database)
         days.load(from: database)
         try database.rows(Alerts.definitions.scanSQL) { row in
@@ -93,8 +91,7 @@ public struct Alerts: Projection {
 
     // MARK: - Records
 
-    public mutating func apply(_ record: Record, log: any RecordSource) throws {
-        let outcome = try rows.apply(record)
+    mutating func follow(_ record: Record, _ outcome: borrowing Outcome, log: any RecordSource) throws {
         switch record.event.fact {
         case .call(let call), .usage(let call):
             try take(call, outcome, record)
@@ -104,7 +101,7 @@ public struct Alerts: Projection {
     }
 
     /// Nearly all records: looks nothing up but the call's shape, unless there are alerts.
-    private mutating func take(_ call: Call, _ outcome: Outcome, _ record: Record) throws {
+    private mutating func take(_ call: Call, _ outcome: borrowing Outcome, _ record: Record) throws {
         let time = record.occurredAt
         var isCall = false
         if case .call = record.event.fact { isCall = true }
@@ -126,7 +123,7 @@ public struct Alerts: Projection {
         try judge(touched, at: time, record)
     }
 
-    private mutating func take(_ outcome: Outcome, _ record: Record, log: any RecordSource) throws {
+    private mutating func take(_ outcome: borrowing Outcome, _ record: Record, log: any RecordSource) throws {
         var touched: [Owner: Touched] = [:]
         // When what it changes happened: a correction belongs to the time of its call.
         var time = record.occurredAt
@@ -310,11 +307,7 @@ public struct Alerts: Projection {
 
     // MARK: - Rows
 
-    public func check(at position: UInt64) throws {
-        try rows.check(at: position)
-    }
-
-    public mutating func flush(into sink: any RowSink) throws {
+    mutating func flushOwn(into sink: any RowSink) throws {
         for name in changed.sorted() {
             guard let entry = entries[name] else { preconditionFailure("no alert \(name)") }
             try sink.put(AlertColumns.cells(entry), key: [.text(name.text)], in: Alerts.definitions)
@@ -341,7 +334,6 @@ public struct Alerts: Projection {
         pending.removeAll(keepingCapacity: true)
         try days.flush(into: sink)
         try corrections.flush(into: sink)
-        try rows.flush(into: sink)
     }
 }
 

@@ -3,8 +3,8 @@ internal import Records
 internal import SQLite
 
 /// A book and the rows it comes back from: what the read models share that fold charges. Its tables are those of
-/// book.sql.
-struct BookRows {
+/// book.sql, and alike in each of them, so that a refold of several can fold one book for all.
+final class BookRows {
     /// The tables, as one read model's digest knows them.
     struct Tables {
         let accounts: Table
@@ -14,29 +14,28 @@ struct BookRows {
         let controls: Table
         let holds: Table
 
-        /// Takes five tags from `firstTag` on, and 20.
-        init(firstTag tag: UInt8) {
+        fileprivate init() {
             accounts = Table(
-                "accounts", tag: tag, kind: .rows, keys: [.integer("owner_kind"), .name("owner")],
+                "accounts", tag: 1, kind: .rows, keys: [.integer("owner_kind"), .name("owner")],
                 values: [
                     .integer("granted"), .integer("adjusted"), .integer("spent"), .integer("invoiced"),
                     .integer("expired"), .integer("voided"), .integer("overage"), .integer("remaining"),
                     .integer("held"),
                 ])
             lots = Table(
-                "lots", tag: tag + 1, kind: .rows, keys: [.text("id")],
+                "lots", tag: 2, kind: .rows, keys: [.text("id")],
                 values: [
                     .integer("owner_kind"), .name("owner"), .integer("category"), .integer("priority"),
                     .integer("effective_at"), .integer("expires_at"), .integer("position"), .integer("granted"),
                     .integer("remaining"), .integer("spent"), .integer("expired"), .integer("voided"),
                 ])
             allocations = Table(
-                "allocations", tag: tag + 2, kind: .rows, keys: [.name("org"), .name("user")],
+                "allocations", tag: 3, kind: .rows, keys: [.name("org"), .name("user")],
                 values: [.integer("mode"), .integer("credits"), .integer("period"), .integer("position")])
             drawn = Table(
-                "drawn", tag: tag + 3, kind: .rows, keys: [.name("org"), .name("user"), .integer("day")],
+                "drawn", tag: 4, kind: .rows, keys: [.name("org"), .name("user"), .integer("day")],
                 values: [.integer("amount")])
-            controls = Controls.table(tag: tag + 4)
+            controls = Controls.table(tag: 5)
             holds = Table(
                 "holds", tag: 20, kind: .rows, keys: [.integer("owner_kind"), .name("owner"), .text("id")],
                 values: [
@@ -49,29 +48,26 @@ struct BookRows {
         var all: [Table] { [accounts, lots, allocations, drawn, controls, holds] }
     }
 
-    private let tables: Tables
+    /// Tags 1 to 5, and 20.
+    static let tables = Tables()
+
     var book = Book(tracksChanges: true)
-    private var controls: Controls
+    private var controls = Controls(table: BookRows.tables.controls, keepsPrices: true)
 
-    init(tables: Tables) {
-        self.tables = tables
-        controls = Controls(table: tables.controls, keepsPrices: true)
-    }
-
-    mutating func load(from database: Database, log: any RecordSource) throws {
+    func load(from database: Database, log: any RecordSource) throws {
         try controls.load(from: database, log: log)
         var state = LedgerState()
-        try database.rows(tables.accounts.scanSQL) { state.accounts.append(BookRows.account($0)) }
-        try database.rows(tables.lots.scanSQL) { state.lots.append(BookRows.lot($0)) }
-        try database.rows(tables.allocations.scanSQL) { state.allocations.append(BookRows.allocation($0)) }
-        try database.rows(tables.drawn.scanSQL) { row in
+        try database.rows(BookRows.tables.accounts.scanSQL) { state.accounts.append(BookRows.account($0)) }
+        try database.rows(BookRows.tables.lots.scanSQL) { state.lots.append(BookRows.lot($0)) }
+        try database.rows(BookRows.tables.allocations.scanSQL) { state.allocations.append(BookRows.allocation($0)) }
+        try database.rows(BookRows.tables.drawn.scanSQL) { row in
             state.drawn.append(
                 Drawn(
                     org: BookRows.name(row, 0), user: BookRows.name(row, 1),
                     day: Day(number: Int32(row.integer(at: 2))),
                     amount: BookRows.money(row, 3)))
         }
-        try database.rows(tables.holds.scanSQL) { state.holds.append(BookRows.hold($0)) }
+        try database.rows(BookRows.tables.holds.scanSQL) { state.holds.append(BookRows.hold($0)) }
         book = Book(catalog: controls.catalog, ledger: Ledger(restoring: state, tracksChanges: true))
         controls.catalog = Catalog()
     }
@@ -83,7 +79,7 @@ struct BookRows {
 
     /// What the record does to the book. Throws what admission would have refused: the log holds no such record unless
     /// by a bug, and then the projector stops.
-    mutating func apply(_ record: Record) throws(RecordFault) -> Outcome {
+    func apply(_ record: Record) throws(RecordFault) -> Outcome {
         var outcome = Outcome()
         do {
             switch record.event.fact {
@@ -110,9 +106,9 @@ struct BookRows {
         }
     }
 
-    mutating func flush(into sink: any RowSink) throws {
+    func flush(into sink: any RowSink) throws {
         let changes = book.ledger.takeChanges()
-        try sink.put(changes.accounts.count, in: tables.accounts) { index, cells in
+        try sink.put(changes.accounts.count, in: BookRows.tables.accounts) { index, cells in
             let account = changes.accounts[index]
             BookRows.fill(&cells, account.owner)
             cells.integer(account.granted.nanos)
@@ -125,7 +121,7 @@ struct BookRows {
             cells.integer(account.left.nanos)
             cells.integer(account.held.nanos)
         }
-        try sink.put(changes.lots.count, in: tables.lots) { index, cells in
+        try sink.put(changes.lots.count, in: BookRows.tables.lots) { index, cells in
             let lot = changes.lots[index]
             cells.text(lot.id.text)
             BookRows.fill(&cells, lot.owner)
@@ -146,9 +142,9 @@ struct BookRows {
                 [
                     .integer(Int64(allocation.mode.rawValue)), .integer(allocation.credits.nanos),
                     .integer(Int64(allocation.period.rawValue)), .integer(Int64(item.position)),
-                ], key: [.text(allocation.org.text), .text(allocation.user.text)], in: tables.allocations)
+                ], key: [.text(allocation.org.text), .text(allocation.user.text)], in: BookRows.tables.allocations)
         }
-        try sink.put(changes.drawn.count, in: tables.drawn) { index, cells in
+        try sink.put(changes.drawn.count, in: BookRows.tables.drawn) { index, cells in
             let drawn = changes.drawn[index]
             cells.text(drawn.org.text)
             cells.text(drawn.user.text)
@@ -162,9 +158,9 @@ struct BookRows {
                 .integer(hold.isAllocated ? 1 : 0), .integer(hold.isWalletAlone ? 1 : 0),
                 .integer(hold.expiresAt.microseconds), .integer(Int64(hold.position)),
             ]
-            try sink.put(values, key: BookRows.cells(hold.key), in: tables.holds)
+            try sink.put(values, key: BookRows.cells(hold.key), in: BookRows.tables.holds)
         }
-        for key in changes.endedHolds { try sink.remove(key: BookRows.cells(key), from: tables.holds) }
+        for key in changes.endedHolds { try sink.remove(key: BookRows.cells(key), from: BookRows.tables.holds) }
         try controls.flush(into: sink)
     }
 
@@ -235,25 +231,25 @@ struct BookRows {
 
     /// A ledger of one owner alone, as it stands in the rows, to be asked about the period that `day` is in. Nil when
     /// there is no such owner.
-    static func ledger(of owner: Owner, on day: Day, tables: Tables, in database: Database) throws -> Ledger? {
+    static func ledger(of owner: Owner, on day: Day, in database: Database) throws -> Ledger? {
         let kind = Value.integer(Calls.number(of: owner))
         let text = Value.text(owner.name.text)
         let isOwner = "owner_kind = ? AND owner = (SELECT id FROM names WHERE text = ?)"
         var state = LedgerState()
-        try database.rows("\(tables.accounts.scanSQL) WHERE \(isOwner)", kind, text) {
+        try database.rows("\(BookRows.tables.accounts.scanSQL) WHERE \(isOwner)", kind, text) {
             state.accounts.append(account($0))
         }
         if state.accounts.isEmpty { return nil }
-        try database.rows("\(tables.lots.scanSQL) WHERE \(isOwner)", kind, text) { state.lots.append(lot($0)) }
+        try database.rows("\(BookRows.tables.lots.scanSQL) WHERE \(isOwner)", kind, text) { state.lots.append(lot($0)) }
         guard case .org(let org) = owner else { return Ledger(restoring: state) }
         try database.rows(
-            "\(tables.allocations.scanSQL) WHERE org = (SELECT id FROM names WHERE text = ?)", text
+            "\(BookRows.tables.allocations.scanSQL) WHERE org = (SELECT id FROM names WHERE text = ?)", text
         ) {
             state.allocations.append(allocation($0))
         }
         if !state.allocations.isEmpty {
             // What is held counts against allocations; those of the org alone are looked at.
-            try database.rows("\(tables.holds.scanSQL) WHERE \(isOwner)", kind, text) { state.holds.append(hold($0)) }
+            try database.rows("\(BookRows.tables.holds.scanSQL) WHERE \(isOwner)", kind, text) { state.holds.append(hold($0)) }
         }
         for item in state.allocations {
             let days = item.allocation.period.bounds(containing: day)

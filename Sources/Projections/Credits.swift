@@ -1,16 +1,15 @@
 internal import Billing
-public import Records
-public import SQLite
+internal import Records
+internal import SQLite
 internal import Schemas
 
 /// Balances, lots and allocations as they stand, and every movement that led there.
-public struct Credits: Projection {
+public struct Credits: BookProjection {
     public static let name = "credits"
     public static let schemaVersion = 4
     public static var schema: [UInt8] { Schema.book + Schema.credits }
-    public static let tables = book.all + [movements, spending, corrected, settlements]
+    static let ownTables = [movements, spending, corrected, settlements]
 
-    static let book = BookRows.Tables(firstTag: 1)
     static let movements = Table(
         "movements", tag: 6, kind: .appended,
         keys: [.integer("owner_kind"), .name("owner"), .integer("position"), .integer("seq")],
@@ -77,7 +76,7 @@ public struct Credits: Projection {
         var overage: Int64 = 0
     }
 
-    private var rows = BookRows(tables: Credits.book)
+    var rows = BookRows()
     private var names = NamePool()
     private var pending: [Pending] = []
     private var spent = Gathered<Spender, Spent>()
@@ -86,12 +85,9 @@ public struct Credits: Projection {
 
     public init() {}
 
-    public mutating func load(from database: Database, at position: UInt64, log: any RecordSource) throws {
-        try rows.load(from: database, log: log)
-    }
+    mutating func loadOwn(from database: Database, at position: UInt64, log: any RecordSource) throws {}
 
-    public mutating func apply(_ record: Record, log: any RecordSource) throws {
-        let outcome = try rows.apply(record)
+    mutating func follow(_ record: Record, _ outcome: borrowing Outcome, log: any RecordSource) throws {
         if let settlement = outcome.settlement, !outcome.movements.contains(where: { $0.kind == .charge }) {
             settled.append((record.position, settlement))
         }
@@ -147,9 +143,7 @@ public struct Credits: Projection {
         }
     }
 
-    public func check(at position: UInt64) throws { try rows.check(at: position) }
-
-    public mutating func flush(into sink: any RowSink) throws {
+    mutating func flushOwn(into sink: any RowSink) throws {
         let order = orderByOwner()
         let names = names
         try pending.withUnsafeBufferPointer { pending in
@@ -181,7 +175,6 @@ public struct Credits: Projection {
         }
         settled.removeAll(keepingCapacity: true)
         self.names.trim()
-        try rows.flush(into: sink)
     }
 
     /// Indexes of `pending`, an owner's movements one after the other: neighbours in the table's B-tree.

@@ -15,7 +15,7 @@ public struct CreditsQuery: Query {
 
     /// Nil for an owner without any movement or allocation.
     public func answer(from reader: Reader) throws -> CreditSummary? {
-        try BookRows.ledger(of: owner, on: now.day, tables: Credits.book, in: reader.database)?
+        try BookRows.ledger(of: owner, on: now.day, in: reader.database)?
             .summary(of: owner, at: now)
     }
 }
@@ -36,7 +36,7 @@ public struct UserCreditsQuery: Query {
 
     /// Nil for an org without any movement or allocation.
     public func answer(from reader: Reader) throws -> UserCredits? {
-        let ledger = try BookRows.ledger(of: .org(org), on: now.day, tables: Credits.book, in: reader.database)
+        let ledger = try BookRows.ledger(of: .org(org), on: now.day, in: reader.database)
         guard let ledger, let pool = ledger.summary(of: .org(org), at: now),
             let available = ledger.available(org: org, user: user, at: now)
         else { return nil }

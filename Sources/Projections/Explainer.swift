@@ -145,7 +145,7 @@ public struct ExplanationQuery: Query {
         var rows = ExplanationRows()
         var owners = owners
         if let lot {
-            let sql = "\(Credits.book.lots.scanSQL) WHERE lots.id = ?"
+            let sql = "\(BookRows.tables.lots.scanSQL) WHERE lots.id = ?"
             if let owner = try database.first(sql, .text(lot.text), body: { BookRows.lot($0).owner }) {
                 owners.append(owner)
             }

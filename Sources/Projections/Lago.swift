@@ -1,20 +1,18 @@
 internal import Billing
-public import Records
-public import SQLite
+internal import Records
+internal import SQLite
 internal import Schemas
 
 /// Gathers usage of owners with a Lago subscription into lines, seals them when a window is closed, and follows what
 /// became of the batches (contract 6).
-public struct Lago: Projection {
+public struct Lago: BookProjection {
     public static let name = "lago"
     public static let schemaVersion = 2
     public static var schema: [UInt8] { Schema.book + Schema.lago }
-    public static let tables = book.all + [openLines, lines, batches, windows, received]
+    static let ownTables = [openLines, lines, batches, windows, received]
     /// Until the first window is closed.
     static let windowSecondsDefault: Int64 = 3600
 
-    /// What is due is overage, and overage follows from every owner's lots: so this fold keeps a book too.
-    static let book = BookRows.Tables(firstTag: 1)
     static let openLines = Table(
         "open_lines", tag: 6, kind: .rows, keys: LagoColumns.key, values: LagoColumns.sums)
     static let lines = Table(
@@ -38,7 +36,8 @@ public struct Lago: Projection {
         var position: UInt64
     }
 
-    private var rows = BookRows(tables: Lago.book)
+    /// What is due is overage, and overage follows from every owner's lots: so this fold keeps a book too.
+    var rows = BookRows()
     private var windowSeconds = Lago.windowSecondsDefault
     private var open = LagoOpenLines()
 
@@ -52,8 +51,7 @@ public struct Lago: Projection {
 
     public init() {}
 
-    public mutating func load(from database: Database, at position: UInt64, log: any RecordSource) throws {
-        try rows.load(from: database, log: log)
+    mutating func loadOwn(from database: Database, at position: UInt64, log: any RecordSource) throws {
         try database.rows(Lago.openLines.scanSQL) { row in
             let sums = LagoColumns.sums(row, LagoColumns.key.count)
             open[LagoColumns.key(row, 0)] = LagoOpenLine(sums: sums, isChanged: false)
@@ -61,8 +59,7 @@ public struct Lago: Projection {
         windowSeconds = try database.integer("SELECT seconds FROM windows") ?? Lago.windowSecondsDefault
     }
 
-    public mutating func apply(_ record: Record, log: any RecordSource) throws {
-        let outcome = try rows.apply(record)
+    mutating func follow(_ record: Record, _ outcome: borrowing Outcome, log: any RecordSource) throws {
         if record.door == .lago { arrived.append((record.event.id, record.position)) }
         switch record.event.fact {
         case .call(let call):
@@ -77,7 +74,8 @@ public struct Lago: Projection {
             let usage = LineUsage(
                 call: amended.call, isCall: standing.isCall, at: standing.occurredAt,
                 charge: outcome.rating?.charge ?? .zero, invoiced: outcome.charge?.invoiced ?? .zero)
-            try add(usage, sign: 1, catalog: rows.book.catalog, position: record.position)
+            let subscription = rows.book.catalog.subscription(for: amended.call, at: standing.occurredAt)
+            try add(usage, sign: 1, subscription: subscription, position: record.position)
         case .lagoWindowClosed(let closed):
             close(closed, position: record.position)
         case .lagoBatchDelivered(let delivery):
@@ -89,13 +87,14 @@ public struct Lago: Projection {
         }
     }
 
-    private mutating func add(_ call: Call, isCall: Bool, outcome: Outcome, record: Record) throws {
+    private mutating func add(_ call: Call, isCall: Bool, outcome: borrowing Outcome, record: Record) throws {
         var invoiced = Money.zero
         for movement in outcome.movements { invoiced += movement.invoiced }
         let usage = LineUsage(
             call: call, isCall: isCall, at: record.occurredAt, charge: outcome.rating?.charge ?? .zero,
             invoiced: invoiced)
-        try add(usage, sign: 1, catalog: rows.book.catalog, position: record.position)
+        let subscription = rows.book.catalog.subscription(for: call, at: record.occurredAt)
+        try add(usage, sign: 1, subscription: subscription, position: record.position)
     }
 
     /// Takes a call out of the line it is in while that is open; from a sealed one, into a new line with the
@@ -104,14 +103,13 @@ public struct Lago: Projection {
         let usage = LineUsage(
             call: try standing.call(in: log), isCall: standing.isCall, at: standing.occurredAt,
             charge: standing.charge.total, invoiced: standing.charge.invoiced)
-        let catalog = rows.catalog(at: standing.position)
-        try add(usage, sign: -1, catalog: catalog, position: record.position)
+        let subscription = rows.catalog(at: standing.position).subscription(for: usage.call, at: usage.at)
+        try add(usage, sign: -1, subscription: subscription, position: record.position)
     }
 
-    private mutating func add(_ usage: LineUsage, sign: Int64, catalog: Catalog, position: UInt64) throws {
-        let call = usage.call
-        guard usage.isAny, let subscription = catalog.subscription(for: call, at: usage.at) else { return }
-        let place = open.place(of: call, at: usage.at, subscription: subscription, windowSeconds: windowSeconds)
+    private mutating func add(_ usage: LineUsage, sign: Int64, subscription: Name?, position: UInt64) throws {
+        guard usage.isAny, let subscription else { return }
+        let place = open.place(of: usage.call, at: usage.at, subscription: subscription, windowSeconds: windowSeconds)
         let update = Lago.update(&open[place], at: usage.at, position: position) { sums in
             sums.add(usage, sign: sign, position: position)
         }
@@ -160,9 +158,7 @@ public struct Lago: Projection {
         deliveries.append(Delivery(batch: batch, state: state, detail: delivery.detail, position: position))
     }
 
-    public func check(at position: UInt64) throws { try rows.check(at: position) }
-
-    public mutating func flush(into sink: any RowSink) throws {
+    mutating func flushOwn(into sink: any RowSink) throws {
         // A line sealed and opened anew since the last flush is in both: first out, then in.
         for key in removed { try sink.remove(key: LagoColumns.cells(key), from: Lago.openLines) }
         removed.removeAll(keepingCapacity: true)
@@ -205,7 +201,6 @@ public struct Lago: Projection {
                 [], key: [.text(item.transaction.text), .integer(Int64(item.position))], to: Lago.received)
         }
         arrived.removeAll(keepingCapacity: true)
-        try rows.flush(into: sink)
     }
 
     /// What is delivered stays delivered; a failed batch may be delivered yet.

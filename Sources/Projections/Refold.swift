@@ -14,7 +14,9 @@ public final class Refold {
     public static let shapesMax = 1 << 18
 
     private let log: any RecordSource
-    private let lanes: [any Lane]
+    private let lanes: [any RefoldLane]
+    /// Of each projection, in the order they were given.
+    private let digests: [() -> MultisetDigest]
     private let decoder = RecordDecoder(shapesMax: Refold.shapesMax)
     /// The greatest position that some projection is folded through.
     public let end: UInt64
@@ -23,12 +25,25 @@ public final class Refold {
 
     /// Each projection is folded through its position.
     public init(_ projections: [(type: any Projection.Type, through: UInt64)], log: any RecordSource) {
-        func lane<P: Projection>(_ type: P.Type, _ target: UInt64) -> any Lane { FoldLane<P>(through: target) }
         self.log = log
-        var lanes: [any Lane] = []
-        for (type, target) in projections { lanes.append(lane(type, target)) }
-        self.lanes = lanes
         end = projections.map(\.through).max() ?? 0
+        var lanes: [any RefoldLane] = []
+        var books: [UInt64: BookLane] = [:]
+        digests = projections.map { type, target in
+            guard let type = type as? any BookProjection.Type else {
+                let lane = Refold.lane(type, through: target)
+                lanes.append(lane)
+                return { lane.digest }
+            }
+            let book = books[target] ?? BookLane(through: target)
+            if books.updateValue(book, forKey: target) == nil { lanes.append(book) }
+            return book.add(type)
+        }
+        self.lanes = lanes
+    }
+
+    private static func lane<P: Projection>(_ type: P.Type, through target: UInt64) -> any RefoldLane {
+        ProjectionLane<P>(through: target)
     }
 
     /// Folds the next record, for whoever reads the log anyway. One after `end` changes nothing.
@@ -60,7 +75,8 @@ public final class Refold {
             guard reached > before else { throw RecordFault(position: reached + 1, reason: "the log ends before it") }
             try progress(reached)
         }
-        return try lanes.map { try $0.finish() }
+        for lane in lanes { try lane.finish() }
+        return digests.map { $0() }
     }
 
     /// All of it in one go.
@@ -72,38 +88,3 @@ public final class Refold {
     }
 }
 
-private protocol Lane: AnyObject {
-    func apply(_ record: Record, log: any RecordSource) throws
-    func finish() throws -> MultisetDigest
-}
-
-private final class FoldLane<P: Projection>: Lane {
-    private let target: UInt64
-    private var fold = P()
-    private let sink = MemorySink()
-    private var gathered = 0
-
-    init(through target: UInt64) {
-        self.target = target
-    }
-
-    func apply(_ record: Record, log: any RecordSource) throws {
-        guard record.position <= target else { return }
-        do {
-            try fold.apply(record, log: log)
-        } catch {
-            throw (error as? RecordFault) ?? RecordFault(position: record.position, reason: "\(P.name): \(error)")
-        }
-        gathered += 1
-        if gathered == Refold.flushRecords {
-            try fold.flush(into: sink)
-            gathered = 0
-        }
-    }
-
-    func finish() throws -> MultisetDigest {
-        try fold.check(at: target)
-        try fold.flush(into: sink)
-        return sink.digest
-    }
-}

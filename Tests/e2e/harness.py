@@ -203,6 +203,14 @@ class Daemon:
             return answer["high_water"]
         return max([one["progress"] + one["lag"] for one in answer["projections"]] or [0])
 
+    def settle(self, seconds=60):
+        """Waits until every projection has folded all that is stored."""
+        end = time.monotonic() + seconds
+        while any(one["lag"] for one in self.get("/v1/projections").json["projections"]):
+            if time.monotonic() > end:
+                raise AssertionError(f"projections are behind after {seconds} s")
+            time.sleep(0.05)
+
     def events(self, query=""):
         """Every stored event, by pages."""
         after, stored = 0, []
