@@ -104,7 +104,7 @@ public struct Book: Sendable {
             rating.charge, org: call.org, user: call.user, places: places,
             funding: terms.assigned?.assignment.funding ?? .org,
             invoicesOverage: terms.overage == .invoice, at: time)
-        return Outcome(rating: rating, movements: movements, drawn: drawn)
+        return Outcome(rating: rating, movements: movements, drawn: drawn, subscription: terms.subscription)
     }
 
     /// What a correction unwinds, and for an amendment what the corrected call costs: rated by what is published now
@@ -145,6 +145,7 @@ public struct Book: Sendable {
             outcome.rating = rating
             outcome.movements += charged.movements
             outcome.drawn = charged.drawn
+            outcome.subscription = charged.subscription
         }
         outcome.movements += ledger.settle(refunded, at: time)
         return outcome

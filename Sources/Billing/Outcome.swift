@@ -117,15 +117,19 @@ public struct Outcome: Hashable, Sendable {
     public var movements: [Movement]
     /// What a charge among them counts against the user's allocation.
     public var drawn: Money
+    /// Where the usage of what was rated goes: the Lago subscription of the plan that governs it, if that has one.
+    public var subscription: Name?
     /// For a call that names an authorization.
     public var settlement: Settlement?
 
     public init(
-        rating: Rating? = nil, movements: [Movement] = [], drawn: Money = .zero, settlement: Settlement? = nil
+        rating: Rating? = nil, movements: [Movement] = [], drawn: Money = .zero, subscription: Name? = nil,
+        settlement: Settlement? = nil
     ) {
         self.rating = rating
         self.movements = movements
         self.drawn = drawn
+        self.subscription = subscription
         self.settlement = settlement
     }
 

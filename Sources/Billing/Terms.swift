@@ -43,6 +43,9 @@ final class Terms: Sendable {
 
     var markup: Decimal { definition?.plan.markup ?? .zero }
 
+    /// Where usage goes; nil for nowhere.
+    var subscription: Name? { assigned?.assignment.lago?.externalSubscriptionID }
+
     /// What becomes of overage; nil without a plan.
     var overage: Plan.OveragePolicy? {
         guard let definition, let assigned else { return nil }

@@ -84,7 +84,7 @@ struct Admission {
         assert(!book.ledger.isFaulty, "credits are not conserved: \(book.ledger.fault ?? "")")
         head += 1
         noteCharge(of: event.fact, outcome: outcome, position: head)
-        noteLagoUsage(event, at: occurredAt, recordedAt: now)
+        noteLagoUsage(event, outcome, at: occurredAt, recordedAt: now)
         group[item.keyHash] = Stored(position: head, contentHash: item.contentHash)
         return .append(position: head, event: event, reencode: reencode)
     }
@@ -106,13 +106,15 @@ struct Admission {
         head = position
         let outcome = book.apply(event, position: position, at: occurredAt)
         noteCharge(of: event.fact, outcome: outcome, position: position)
-        noteLagoUsage(event, at: occurredAt, recordedAt: recordedAt)
+        noteLagoUsage(event, outcome, at: occurredAt, recordedAt: recordedAt)
     }
 
-    private mutating func noteLagoUsage(_ event: Event, at occurredAt: Timestamp, recordedAt: Timestamp) {
+    private mutating func noteLagoUsage(
+        _ event: Event, _ outcome: borrowing Outcome, at occurredAt: Timestamp, recordedAt: Timestamp
+    ) {
         switch event.fact {
-        case .call(let call), .usage(let call):
-            guard book.catalog.subscription(for: call, at: occurredAt) != nil else { return }
+        case .call, .usage:
+            guard outcome.subscription != nil else { return }
             lagoOpen = LagoOpen(
                 storedSince: lagoOpen?.storedSince ?? recordedAt,
                 latest: max(lagoOpen?.latest ?? occurredAt, occurredAt))

@@ -14,6 +14,9 @@ protocol BookProjection: Projection {
     mutating func loadOwn(from database: Database, at position: UInt64, log: any RecordSource) throws
     /// Folds a record that the book has taken, with what it did there.
     mutating func follow(_ record: Record, _ outcome: borrowing Outcome, log: any RecordSource) throws
+    /// Hands over rows that are only ever added, in the middle of a flush's records: those a sink in memory need not
+    /// keep.
+    mutating func drain(into sink: any RowSink) throws
     /// Hands over all that was gathered since the last flush, but for the rows of the book.
     mutating func flushOwn(into sink: any RowSink) throws
 }
@@ -30,6 +33,8 @@ extension BookProjection {
         let outcome = try rows.apply(record)
         try follow(record, outcome, log: log)
     }
+
+    mutating func drain(into sink: any RowSink) throws {}
 
     public func check(at position: UInt64) throws { try rows.check(at: position) }
 

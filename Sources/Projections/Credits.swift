@@ -143,16 +143,21 @@ public struct Credits: BookProjection {
         }
     }
 
-    mutating func flushOwn(into sink: any RowSink) throws {
-        let order = orderByOwner()
+    mutating func drain(into sink: any RowSink) throws {
+        let order = sink.prefersKeyOrder ? orderByOwner() : nil
         let names = names
         try pending.withUnsafeBufferPointer { pending in
-            try sink.append(order.count, to: Credits.movements) { index, cells in
+            try sink.append(pending.count, to: Credits.movements) { index, cells in
                 guard let start = pending.baseAddress else { return }
-                start[order[index]].fill(&cells, names: names)
+                start[order?[index] ?? index].fill(&cells, names: names)
             }
         }
         pending.removeAll(keepingCapacity: true)
+    }
+
+    mutating func flushOwn(into sink: any RowSink) throws {
+        try drain(into: sink)
+        let names = names
         let spenders = spent.rows
         try sink.add(spenders.count, to: Credits.spending) { index, cells in
             cells.name(spenders[index].key.org, of: names)

@@ -7,6 +7,8 @@ public final class DatabaseSink: RowSink {
     public static let namesCachedMax = 65_536
 
     public private(set) var digest: MultisetDigest
+    /// They share a page of the B-tree.
+    public var prefersKeyOrder: Bool { true }
     private let database: Database
     /// Numbers that the file gave to names.
     private var numbers: [Value: Int64] = [:]

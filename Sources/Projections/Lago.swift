@@ -74,8 +74,7 @@ public struct Lago: BookProjection {
             let usage = LineUsage(
                 call: amended.call, isCall: standing.isCall, at: standing.occurredAt,
                 charge: outcome.rating?.charge ?? .zero, invoiced: outcome.charge?.invoiced ?? .zero)
-            let subscription = rows.book.catalog.subscription(for: amended.call, at: standing.occurredAt)
-            try add(usage, sign: 1, subscription: subscription, position: record.position)
+            try add(usage, sign: 1, subscription: outcome.subscription, position: record.position)
         case .lagoWindowClosed(let closed):
             close(closed, position: record.position)
         case .lagoBatchDelivered(let delivery):
@@ -93,8 +92,7 @@ public struct Lago: BookProjection {
         let usage = LineUsage(
             call: call, isCall: isCall, at: record.occurredAt, charge: outcome.rating?.charge ?? .zero,
             invoiced: invoiced)
-        let subscription = rows.book.catalog.subscription(for: call, at: record.occurredAt)
-        try add(usage, sign: 1, subscription: subscription, position: record.position)
+        try add(usage, sign: 1, subscription: outcome.subscription, position: record.position)
     }
 
     /// Takes a call out of the line it is in while that is open; from a sealed one, into a new line with the

@@ -4,6 +4,7 @@ public import SQLite
 /// Keeps what it must to have the digest, and nothing on disk: how `verify` refolds a log at the speed of memory.
 public final class MemorySink: RowSink {
     public private(set) var digest = MultisetDigest()
+    public var prefersKeyOrder: Bool { false }
     /// By the canonical bytes of a key, which begin with the table's tag.
     private var sums: [Key: [Int64]] = [:]
     /// The canonical bytes of a row by those of its key.

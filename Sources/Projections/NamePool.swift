@@ -8,15 +8,19 @@ struct NamePool {
     static let namesMax = 65_536
 
     private var numbers: [Name: UInt32] = [:]
-    private var names: [Name] = []
+    /// Of all names, one after the other, as the cells of rows that they are.
+    private var cells: [UInt8] = []
+    /// Of each name, in `cells`; the first has number 1.
+    private var ends: [Int] = [0]
     private var shapes = ShapeMemory<CallNames>()
 
     /// 0 for none.
     mutating func number(of name: Name?) -> UInt32 {
         guard let name else { return 0 }
         if let number = numbers[name] { return number }
-        names.append(name)
-        let number = UInt32(names.count)
+        let number = UInt32(ends.count)
+        RowCells.append(canonical: name.text, to: &cells)
+        ends.append(cells.count)
         numbers[name] = number
         return number
     }
@@ -31,17 +35,20 @@ struct NamePool {
         return numbers
     }
 
-    /// The cell of a row; null for 0.
-    func cell(_ number: UInt32) -> Value {
-        number == 0 ? .null : .text(names[Int(number) - 1].text)
+    /// The canonical bytes of the cell of a number over 0.
+    func withCell<Result>(_ number: UInt32, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        let place = Int(number)
+        return cells.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[ends[place - 1]..<ends[place]])) }
     }
 
     /// Of a number over 0.
-    func text(_ number: UInt32) -> String { names[Int(number) - 1].text }
+    func text(_ number: UInt32) -> String {
+        withCell(number) { String(decoding: $0.dropFirst(RowCells.textHeader), as: UTF8.self) }
+    }
 
     /// To be called when no number is kept any more.
     mutating func trim() {
-        if names.count > NamePool.namesMax { self = NamePool() }
+        if numbers.count > NamePool.namesMax { self = NamePool() }
     }
 }
 

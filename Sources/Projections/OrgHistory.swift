@@ -288,6 +288,7 @@ private final class LineIDs: RowSink {
     }
 
     var digest: MultisetDigest { MultisetDigest() }
+    var prefersKeyOrder: Bool { false }
     var subscriptions: Set<Name> = []
     private(set) var found: [Place: (number: Int64, batch: Int64)] = [:]
 

@@ -8,6 +8,9 @@ public final class Refold {
     static let chunkBytes = 8 << 20
     /// Folds gather rows between flushes: bounded by this many records.
     static let flushRecords = 250_000
+    /// Rows that need no gathering wait for this many records only: in the cache, for a million of them would be a
+    /// hundred megabytes.
+    static let drainRecords = 1000
 
     /// What a refold remembers of calls: it is over soon, and a log has more owners and models than a daemon's minute.
     /// Some 80 MB with names of the usual length.

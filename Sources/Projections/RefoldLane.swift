@@ -75,7 +75,11 @@ final class BookLane: RefoldLane {
         let outcome = try rows.apply(record)
         for follower in followers { try follower.follow(record, outcome, log: log) }
         gathered += 1
-        if gathered == Refold.flushRecords { try flush() }
+        if gathered == Refold.flushRecords {
+            try flush()
+        } else if gathered % Refold.drainRecords == 0 {
+            for follower in followers { try follower.drain() }
+        }
     }
 
     func finish() throws {
@@ -92,6 +96,7 @@ final class BookLane: RefoldLane {
 
 private protocol BookFollower: AnyObject {
     func follow(_ record: Record, _ outcome: borrowing Outcome, log: any RecordSource) throws
+    func drain() throws
     func flush() throws
 }
 
@@ -111,6 +116,7 @@ private final class Follower<P: BookProjection>: BookFollower {
         }
     }
 
+    func drain() throws { try fold.drain(into: sink) }
     func flush() throws { try fold.flushOwn(into: sink) }
 }
 

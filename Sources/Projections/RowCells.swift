@@ -80,21 +80,30 @@ public struct RowCells: ~Copyable {
     }
 
     public mutating func text(_ value: String) {
-        text(value, poolNumber: 0)
+        var value = value
+        value.withUTF8 { append(2, UnsafeRawBufferPointer($0)) }
+        end(.text)
     }
 
     /// Null for 0.
     mutating func name(_ number: UInt32, of pool: borrowing NamePool) {
         if number == 0 { return null() }
-        text(pool.text(number), poolNumber: number)
+        pool.withCell(number) { cell in
+            reserve(cell.count)
+            copy(cell)
+        }
+        end(.text, poolNumber: number)
     }
 
-    private mutating func text(_ value: String, poolNumber: UInt32) {
-        var value = value
-        let start = byteCount
-        value.withUTF8 { append(2, UnsafeRawBufferPointer($0)) }
-        precondition(byteCount - start >= 5, "text without a header")
-        end(.text, poolNumber: poolNumber)
+    /// Of a text's canonical bytes: before the text itself.
+    static let textHeader = 5
+
+    /// Appends the canonical bytes of a text.
+    static func append(canonical text: String, to bytes: inout [UInt8]) {
+        let count = text.utf8.count
+        bytes.append(2)
+        withUnsafeBytes(of: UInt32(count).bigEndian) { bytes.append(contentsOf: $0) }
+        bytes.append(contentsOf: text.utf8)
     }
 
     /// Begins a cell of text that is written piece by piece.

@@ -12,6 +12,8 @@ public import SQLite
 public protocol RowSink: AnyObject {
     /// Of all rows as they are now.
     var digest: MultisetDigest { get }
+    /// Whether rows with neighbouring keys cost less one after the other.
+    var prefersKeyOrder: Bool { get }
     /// Adds to rows of a `.sums` table; each key at most once. Throws `SumOverflow`.
     func add(_ count: Int, to table: Table, _ fill: (Int, inout RowCells) -> Void) throws
     /// Adds rows to an `.appended` table. A key that is there already is an error.

@@ -142,7 +142,7 @@ public struct Tokens: Projection {
         }
         var later: [(org: UInt32, at: Timestamp)] = []
         for (org, time) in active {
-            let last = try sink.values(key: [names.cell(org)], in: Tokens.activity)?.first
+            let last = try sink.values(key: [.text(names.text(org))], in: Tokens.activity)?.first
             if case .integer(let last) = last, last >= time.microseconds { continue }
             later.append((org, time))
         }
