@@ -6,7 +6,7 @@ import Projections
 
 /// `verify`: the pages of the log's file, every hash and position of the log, the tiles and the key index beside it,
 /// then everything folded again from position 1 and compared with the read models as they are. Two threads share the
-/// work, evenly: one walks over the log, checks it and folds what needs no book, the other folds the rest with one book;
+/// work: one walks over the log, checks it and folds what needs no book, the other folds the rest with one book;
 /// whoever is done first takes what is left.
 func verify(_ arguments: Arguments) throws -> Int32 {
     let path = try arguments.folder()

@@ -43,7 +43,8 @@ public struct Book: Sendable {
             let terms = catalog.rememberTerms(for: call, at: occurredAt)
             do {
                 let rating = try Catalog.rate(call, by: terms, countsCall: event.fact.countsCall)
-                return chargeStated(event.fact, rating: rating, terms: terms, at: occurredAt)
+                return chargeStated(
+                    call, countsCall: event.fact.countsCall, rating: rating, terms: terms, at: occurredAt)
             } catch {
                 preconditionFailure("position \(position) was stored and is not rateable: \(error)")
             }
@@ -65,10 +66,12 @@ public struct Book: Sendable {
         switch event.fact {
         case .call(let call), .usage(let call):
             let terms = catalog.rememberTerms(for: call, at: occurredAt)
-            let rating = try Catalog.rate(call, by: terms, countsCall: event.fact.countsCall)
+            let countsCall = event.fact.countsCall
+            let rating = try Catalog.rate(call, by: terms, countsCall: countsCall)
             let places = ledger.places(of: call)
             try admit(call, charge: rating.charge, at: places)
-            return chargeStated(event.fact, rating: rating, terms: terms, places: places, at: occurredAt)
+            return chargeStated(
+                call, countsCall: countsCall, rating: rating, terms: terms, places: places, at: occurredAt)
         case .callVoided, .callAmended:
             return try correct(event.fact, at: occurredAt)
         default:
@@ -79,32 +82,26 @@ public struct Book: Sendable {
 
     /// Settles what the call names, counts it and charges it.
     mutating func chargeStated(
-        _ fact: Fact, rating: Rating, terms: Terms, places: Ledger.CallPlaces? = nil, at time: Timestamp
+        _ call: Call, countsCall: Bool, rating: Rating, terms: Terms, places: Ledger.CallPlaces? = nil,
+        at time: Timestamp
     ) -> Outcome {
-        let call: Call
-        switch fact {
-        case .call(let stated):
-            call = stated
-            if counts != nil, Quota.uses(call, plan: nil) {
-                counts?.add(1, call.keySource, org: call.org, user: call.user, on: time.day)
-            }
-        case .usage(let stated): call = stated
-        default: preconditionFailure("\(fact.type) states no call")
+        if countsCall, counts != nil, Quota.uses(call, plan: nil) {
+            counts?.add(1, call.keySource, org: call.org, user: call.user, on: time.day)
         }
         let settlement = call.authorization == nil ? nil : settle(call, charge: rating.charge)
-        var outcome = charge(call, rating: rating, terms: terms, places: places, at: time)
-        outcome.settlement = settlement
-        return outcome
+        return charge(call, rating: rating, terms: terms, places: places, settlement: settlement, at: time)
     }
 
     private mutating func charge(
-        _ call: Call, rating: Rating, terms: Terms, places: Ledger.CallPlaces? = nil, at time: Timestamp
+        _ call: Call, rating: Rating, terms: Terms, places: Ledger.CallPlaces? = nil, settlement: Settlement? = nil,
+        at time: Timestamp
     ) -> Outcome {
         let (movements, drawn) = ledger.charge(
-            rating.charge, org: call.org, user: call.user, places: places,
-            funding: terms.assigned?.assignment.funding ?? .org,
+            rating.charge, org: call.org, user: call.user, places: places, funding: terms.funding,
             invoicesOverage: terms.overage == .invoice, at: time)
-        return Outcome(rating: rating, movements: movements, drawn: drawn, subscription: terms.subscription)
+        return Outcome(
+            rating: rating, movements: movements, drawn: drawn, subscription: terms.subscription,
+            settlement: settlement)
     }
 
     /// What a correction unwinds, and for an amendment what the corrected call costs: rated by what is published now

@@ -64,7 +64,7 @@ extension Book {
         if calls.contains(where: { !$0.status.allowsOneMore }) { return .calls }
         if charge == .zero { return nil }
         let room = ledger.room(
-            org: call.org, user: call.user, funding: terms.assigned?.assignment.funding ?? .org, at: time)
+            org: call.org, user: call.user, funding: terms.funding, at: time)
         return Book.judge(
             charge, room: room, policy: terms.overage ?? .block, limit: terms.definition?.plan.overageLimit
         ).refusal

@@ -20,6 +20,8 @@ public struct Catalog: Sendable {
     private var found: [Sought: Int32] = [:]
     private static let foundMax = 4096
     private static let noRule: Int32 = -1
+    /// Rules that terms were made with, each made ready once: calls of many shapes are priced by few.
+    private var boxed: [RulePlace: BoxedRule] = [:]
     /// What was said of shapes before: good while the revision is the same, that is until the next control event.
     private var remembered = ShapeMemory<Terms>()
     private var revision: UInt64 = 0
@@ -46,6 +48,11 @@ public struct Catalog: Sendable {
             self.position = position
             self.effective = effective
         }
+    }
+    private struct RulePlace: Hashable {
+        /// Of a price index that the catalog keeps.
+        var list: ObjectIdentifier
+        var rule: Int
     }
     private struct Sought: Hashable {
         var list: UInt64
@@ -159,27 +166,43 @@ public struct Catalog: Sendable {
     /// What governs and prices `call` at `time`.
     func terms(for call: Call, at time: Timestamp) -> Terms {
         if let known = remembered[call.shape], known.hold(for: call, at: time, revision: revision) { return known }
-        return makeTerms(for: call, at: time) { rule(of: $0, for: call) }
+        return makeTerms(for: call, at: time) { index in
+            rule(of: index, for: call).map { ($0, BoxedRule(index.list.rules[$0])) }
+        }
     }
 
     /// The same, and remembers it for the next call of that shape.
     mutating func rememberTerms(for call: Call, at time: Timestamp) -> Terms {
         if let known = remembered[call.shape], known.hold(for: call, at: time, revision: revision) { return known }
-        let rule = priceIndex(at: time).flatMap { findRule(of: $0, for: call) }
+        let rule = priceIndex(at: time).flatMap { index in
+            findRule(of: index, for: call).map { ($0, boxedRule($0, of: index)) }
+        }
         let terms = makeTerms(for: call, at: time) { _ in rule }
         remembered[call.shape] = terms
         return terms
     }
 
-    private func makeTerms(for call: Call, at time: Timestamp, rule find: (PriceIndex) -> Int?) -> Terms {
+    private mutating func boxedRule(_ rule: Int, of index: PriceIndex) -> BoxedRule {
+        let place = RulePlace(list: ObjectIdentifier(index), rule: rule)
+        if let known = boxed[place] { return known }
+        if boxed.count >= Catalog.foundMax { boxed = [:] }
+        let made = BoxedRule(index.list.rules[rule])
+        boxed[place] = made
+        return made
+    }
+
+    private func makeTerms(
+        for call: Call, at time: Timestamp, rule find: (PriceIndex) -> (number: Int, rule: BoxedRule)?
+    ) -> Terms {
         var span = Terms.Span()
         let assigned = governing(call, at: time, &span)
         var definition: Definition?
         if let assigned { definition = self.definition(assigned.assignment.plan, at: time, &span) }
         let index = priceIndex(at: time, &span)
+        let found = index.flatMap(find)
         return Terms(
             span: span, revision: revision, assigned: assigned, definition: definition, prices: index,
-            band: index?.band(of: call) ?? 0, rule: index.flatMap(find),
+            band: index?.band(of: call) ?? 0, rule: found?.number, priceRule: found?.rule,
             factors: index.map { Catalog.factors(of: $0.list, for: call) } ?? [])
     }
 

@@ -63,7 +63,7 @@ extension Catalog {
             },
             standing: standing(for: call, at: time),
             payer: Ledger.payer(
-                org: call.org, user: call.user, funding: terms.assigned?.assignment.funding ?? .org),
+                org: call.org, user: call.user, funding: terms.funding),
             usesQuota: usesQuota, limits: usesQuota ? limits(counting: call, at: time) : [])
     }
 

@@ -36,6 +36,9 @@ final class PriceIndex: Sendable {
         thresholds = Set(list.rules.compactMap(\.aboveInputTokens)).sorted()
     }
 
+    /// Whether what a call costs may depend on how much it used beyond the sums of it.
+    var hasBands: Bool { !thresholds.isEmpty }
+
     /// Which of the list's thresholds a call is above: two calls of one provider, model, operation and band match the
     /// same rule.
     func band(of call: Call) -> Int32 {

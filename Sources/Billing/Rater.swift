@@ -31,9 +31,8 @@ extension Catalog {
     ) throws(Rejection) -> Rating {
         let isFailure = call.status == .failure && !call.hasUsage
         let isFree = call.keySource == .byok || isFailure
-        let markup = terms.markup
         var rating = Rating(
-            charge: .zero, notional: .zero, list: terms.prices?.position, rule: terms.rule, markup: markup)
+            charge: .zero, notional: .zero, list: terms.prices?.position, rule: terms.rule, markup: terms.markup)
         guard let index = terms.prices else {
             // Where nothing would be charged, no price is missing.
             rating.unpriced = isFree ? nil : .noList
@@ -45,7 +44,7 @@ extension Catalog {
         }
         var product: Exact
         let digits: Int
-        switch price(call, by: rule, unit: index.list.unit, countsCall: countsCall, tracer: tracer) {
+        switch price(call, by: rule, unit: terms.unit, countsCall: countsCall, tracer: tracer) {
         case .priced(let exact, let unitDigits):
             (product, digits) = (exact, unitDigits)
             tracer?.sum(exact, digits: unitDigits)
@@ -56,14 +55,15 @@ extension Catalog {
             throw Rejection(
                 code: "amount_out_of_range", field: "data.cost_usd", detail: "the reported cost is negative")
         }
-        rating.multipliers = terms.factors
-        for factor in rating.multipliers {
-            product.multiply(by: factor.value)
-            tracer?.step(.multiplier(name: factor.name, factor: factor.value))
+        if !terms.factors.isEmpty {
+            rating.multipliers = terms.factors
+            for factor in terms.factors {
+                product.multiply(by: factor.value)
+                tracer?.step(.multiplier(name: factor.name, factor: factor.value))
+            }
         }
-        let markupFactor = one(plus: markup)
-        product.multiply(by: markupFactor)
-        tracer?.step(.markup(factor: markupFactor))
+        product.multiply(by: terms.markupFactor)
+        tracer?.step(.markup(factor: terms.markupFactor))
         guard let notional = product.rounded(digits: digits) else { throw tooLarge(call) }
         rating.notional = Money(nanos: notional)
         if call.cacheHit {
@@ -159,15 +159,6 @@ extension Catalog {
             factors.append(Rating.Factor(name: multiplier.attribute.text, value: value.factor))
         }
         return factors
-    }
-
-    /// 1 + `markup`; a markup of -1 makes everything free, and there is none below it.
-    private static func one(plus markup: Decimal) -> Decimal {
-        var unit: Int64 = 1
-        for _ in 0..<markup.scale { unit *= 10 }
-        let sum = unit + markup.mantissa
-        precondition(sum >= 0, "markup \(markup.text) is below -1")
-        return Decimal(mantissa: sum, scale: markup.scale)
     }
 
     private static func tooLarge(_ call: Call) -> Rejection {

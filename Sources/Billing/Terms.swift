@@ -15,9 +15,22 @@ final class Terms: Sendable {
     let priceRule: BoxedRule?
     let factors: [Rating.Factor]
 
+    // What follows from these, ready for every call.
+    let hasBands: Bool
+    let unit: PriceList.Unit
+    let markup: Decimal
+    /// 1 + `markup`.
+    let markupFactor: Decimal
+    /// What becomes of overage; nil without a plan.
+    let overage: Plan.OveragePolicy?
+    /// Who pays.
+    let funding: Assignment.Funding
+    /// Where usage goes; nil for nowhere.
+    let subscription: Name?
+
     init(
         span: Span, revision: UInt64, assigned: Catalog.Assigned?, definition: Catalog.Definition?,
-        prices: PriceIndex?, band: Int32, rule: Int?, factors: [Rating.Factor]
+        prices: PriceIndex?, band: Int32, rule: Int?, priceRule: BoxedRule?, factors: [Rating.Factor]
     ) {
         from = span.from
         until = span.until
@@ -27,8 +40,17 @@ final class Terms: Sendable {
         self.prices = prices
         self.band = band
         self.rule = rule
-        priceRule = rule.flatMap { rule in prices.map { BoxedRule($0.list.rules[rule]) } }
+        self.priceRule = priceRule
         self.factors = factors
+        hasBands = prices?.hasBands ?? false
+        unit = prices?.list.unit ?? .usd
+        markup = definition?.plan.markup ?? .zero
+        markupFactor = Terms.one(plus: markup)
+        overage = definition.flatMap { definition in
+            assigned.map { definition.plan.overage(under: $0.assignment) }
+        }
+        funding = assigned?.assignment.funding ?? .org
+        subscription = assigned?.assignment.lago?.externalSubscriptionID
     }
 
     /// Whether they are what this revision of the catalog says at `time`, prices apart.
@@ -38,18 +60,16 @@ final class Terms: Sendable {
 
     /// The same, prices included: these may depend on how much was used.
     func hold(for call: Call, at time: Timestamp, revision: UInt64) -> Bool {
-        hold(at: time, revision: revision) && (prices.map { $0.band(of: call) == band } ?? true)
+        hold(at: time, revision: revision) && (!hasBands || prices?.band(of: call) == band)
     }
 
-    var markup: Decimal { definition?.plan.markup ?? .zero }
-
-    /// Where usage goes; nil for nowhere.
-    var subscription: Name? { assigned?.assignment.lago?.externalSubscriptionID }
-
-    /// What becomes of overage; nil without a plan.
-    var overage: Plan.OveragePolicy? {
-        guard let definition, let assigned else { return nil }
-        return definition.plan.overage(under: assigned.assignment)
+    /// 1 + `markup`; a markup of -1 makes everything free, and there is none below it.
+    private static func one(plus markup: Decimal) -> Decimal {
+        var unit: Int64 = 1
+        for _ in 0..<markup.scale { unit *= 10 }
+        let sum = unit + markup.mantissa
+        precondition(sum >= 0, "markup \(markup.text) is below -1")
+        return Decimal(mantissa: sum, scale: markup.scale)
     }
 
     /// Times `[from, until)` over which nothing that was looked up changes.

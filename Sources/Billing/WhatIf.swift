@@ -297,7 +297,8 @@ extension Book {
         // Its own hold was made for it.
         if let id = call.authorization, let key = HoldKey(org: call.org, user: call.user, id: id) { end(key) }
         let isDenied = fact.countsCall && refusal(of: call, charge: rating.charge, by: asking, at: time) != nil
-        let outcome = chargeStated(fact, rating: rating, terms: terms, places: places, at: time)
+        let outcome = chargeStated(
+            call, countsCall: fact.countsCall, rating: rating, terms: terms, places: places, at: time)
         return (outcome, isDenied)
     }
 }

@@ -80,15 +80,9 @@ final class BookRows {
     /// What the record does to the book. Throws what admission would have refused: the log holds no such record unless
     /// by a bug, and then the projector stops.
     func apply(_ record: Record) throws(RecordFault) -> Outcome {
-        var outcome = Outcome()
+        let outcome: Outcome
         do {
-            switch record.event.fact {
-            case .planDefined, .planAssigned, .pricesPublished:
-                try book.admit(record.event, at: record.occurredAt)
-                controls.apply(record, to: &book.catalog)
-            default:
-                outcome = try book.take(record.event, position: record.position, at: record.occurredAt)
-            }
+            outcome = try take(record)
         } catch {
             throw RecordFault(
                 position: record.position,
@@ -96,6 +90,17 @@ final class BookRows {
         }
         if book.ledger.isFaulty { try check(at: record.position) }
         return outcome
+    }
+
+    private func take(_ record: Record) throws(Rejection) -> Outcome {
+        switch record.event.fact {
+        case .planDefined, .planAssigned, .pricesPublished:
+            try book.admit(record.event, at: record.occurredAt)
+            controls.apply(record, to: &book.catalog)
+            return Outcome()
+        default:
+            return try book.take(record.event, position: record.position, at: record.occurredAt)
+        }
     }
 
     /// Throws when some credit is not accounted for, with the lot or account named (I6). What a record moved is checked
@@ -249,7 +254,9 @@ final class BookRows {
         }
         if !state.allocations.isEmpty {
             // What is held counts against allocations; those of the org alone are looked at.
-            try database.rows("\(BookRows.tables.holds.scanSQL) WHERE \(isOwner)", kind, text) { state.holds.append(hold($0)) }
+            try database.rows("\(BookRows.tables.holds.scanSQL) WHERE \(isOwner)", kind, text) {
+                state.holds.append(hold($0))
+            }
         }
         for item in state.allocations {
             let days = item.allocation.period.bounds(containing: day)

@@ -100,6 +100,7 @@ public struct Calls: Projection {
 
     public mutating func flush(into sink: any RowSink) throws {
         let rows = pending.rows
+        let names = names
         try sink.add(rows.count, to: Calls.counts) { index, cells in
             let (key, counts) = rows[index]
             cells.integer(Int64(key.kind))
@@ -112,7 +113,7 @@ public struct Calls: Projection {
         }
         pending.removeAll()
         flushes &+= 1
-        names.trim()
+        self.names.trim()
         try controls.flush(into: sink)
         try corrections.flush(into: sink)
     }

@@ -75,11 +75,18 @@ public struct Credits: BookProjection {
         var charged: Int64 = 0
         var overage: Int64 = 0
     }
+    private struct Place {
+        var flushes: UInt64
+        var place: Int
+    }
 
     var rows = BookRows()
     private var names = NamePool()
     private var pending: [Pending] = []
     private var spent = Gathered<Spender, Spent>()
+    /// Where the last call of a shape was added.
+    private var lastPlaces = ShapeMemory<Place>()
+    private var flushes: UInt64 = 0
     private var corrected: [(call: UInt64, position: UInt64)] = []
     private var settled: [(position: UInt64, settlement: Settlement)] = []
 
@@ -93,7 +100,8 @@ public struct Credits: BookProjection {
         }
         if let standing = record.event.fact.unwinds { corrected.append((standing.original, record.position)) }
         if outcome.movements.isEmpty { return }
-        let call = callNames(record)
+        let stated = chargedCall(record)
+        let call = stated.map { names.numbers(of: $0) }
         let (chargedModel, refundedModel) = try models(record, call: call, log: log)
         var seq: UInt32 = 0
         for movement in outcome.movements {
@@ -113,16 +121,24 @@ public struct Credits: BookProjection {
             seq += 1
             guard !isUser, user != 0, movement.kind == .charge || movement.kind == .refund else { continue }
             // Sums of parts of the account's own sums, which admission keeps within 64 bits.
-            let place = spent.place(of: Spender(org: owner, user: user), new: Spent())
+            let place = spentPlace(of: Spender(org: owner, user: user), stated?.shape)
             spent[place].charged -= movement.amount.nanos
             if movement.overage != .zero { spent[place].overage += movement.overage.nanos }
         }
     }
 
-    /// Of a call that is charged; nil for anything else.
-    private mutating func callNames(_ record: Record) -> CallNames? {
+    /// Where a spender's sums are gathered; `shape` is that of a call that names the org and the user.
+    private mutating func spentPlace(of spender: Spender, _ shape: CallShape?) -> Int {
+        guard let shape else { return spent.place(of: spender, new: Spent()) }
+        if let known = lastPlaces[shape], known.flushes == flushes { return known.place }
+        let place = spent.place(of: spender, new: Spent())
+        lastPlaces[shape] = Place(flushes: flushes, place: place)
+        return place
+    }
+
+    private func chargedCall(_ record: Record) -> Call? {
         switch record.event.fact {
-        case .call(let call), .usage(let call): names.numbers(of: call)
+        case .call(let call), .usage(let call): call
         default: nil
         }
     }
@@ -166,6 +182,7 @@ public struct Credits: BookProjection {
             cells.integer(spenders[index].sums.overage)
         }
         spent.removeAll()
+        flushes &+= 1
         for item in corrected {
             try sink.append(
                 [], key: [.integer(Int64(item.call)), .integer(Int64(item.position))], to: Credits.corrected)

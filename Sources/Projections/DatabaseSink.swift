@@ -120,7 +120,10 @@ public final class DatabaseSink: RowSink {
         guard try statement.step() else { return false }
         defer { statement.reset() }
         before.begin(with: cells, cells: table.keys.count)
-        for index in table.values.indices { before.append(statement.cell(at: index)) }
+        statement.forEachCell { index, cell in
+            // A table without values has a 1 instead.
+            if index < table.values.count { before.append(cell) }
+        }
         return true
     }
 

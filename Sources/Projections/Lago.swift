@@ -108,30 +108,19 @@ public struct Lago: BookProjection {
     private mutating func add(_ usage: LineUsage, sign: Int64, subscription: Name?, position: UInt64) throws {
         guard usage.isAny, let subscription else { return }
         let place = open.place(of: usage.call, at: usage.at, subscription: subscription, windowSeconds: windowSeconds)
-        let update = Lago.update(&open[place], at: usage.at, position: position) { sums in
-            sums.add(usage, sign: sign, position: position)
+        if open.needsLine(at: place) {
+            open[place] = LagoOpenLine(sums: LagoSums(at: usage.at, position: position), isChanged: false)
         }
-        guard let isFirstChange = update else { throw SumOverflow(table: Lago.openLines.name) }
-        if isFirstChange { changed.append(open.key(at: place)) }
+        if !open.change(at: place) { changed.append(open.key(at: place)) }
+        guard open.add(usage, sign: sign, position: position, at: place) else {
+            throw SumOverflow(table: Lago.openLines.name)
+        }
         // A call that was taken back before its line was sealed leaves nothing to tell.
         if sign < 0, open[place]?.sums.isZero == true {
             let key = open.key(at: place)
             open[key] = nil
             removed.insert(key)
         }
-    }
-
-    /// Changes a line in its place, made when there is none. Nil when a sum does not fit; else whether it is the first
-    /// change since the last flush.
-    private static func update(
-        _ line: inout LagoOpenLine?, at time: Timestamp, position: UInt64, _ body: (inout LagoSums) -> Bool
-    ) -> Bool? {
-        var changed = line ?? LagoOpenLine(sums: LagoSums(at: time, position: position), isChanged: false)
-        let isFirstChange = !changed.isChanged
-        changed.isChanged = true
-        guard body(&changed.sums) else { return nil }
-        line = changed
-        return isFirstChange
     }
 
     /// Lines cut with another length are sealed by their own end.

@@ -73,7 +73,21 @@ struct LagoOpenLines {
 
     subscript(place: Int) -> LagoOpenLine? {
         get { entries[place].line }
-        _modify { yield &entries[place].line }
+        set { entries[place].line = newValue }
+    }
+
+    func needsLine(at place: Int) -> Bool { entries[place].line == nil }
+
+    /// Whether the line was marked as changed already; it is now.
+    mutating func change(at place: Int) -> Bool {
+        let wasChanged = entries[place].line?.isChanged ?? false
+        entries[place].line?.isChanged = true
+        return wasChanged
+    }
+
+    /// Adds to the line in its place; false when a sum does not fit, or there is no line.
+    mutating func add(_ usage: LineUsage, sign: Int64, position: UInt64, at place: Int) -> Bool {
+        entries[place].line?.sums.add(usage, sign: sign, position: position) ?? false
     }
 
     subscript(key: LagoLineKey) -> LagoOpenLine? {

@@ -41,6 +41,9 @@ struct NamePool {
         return cells.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[ends[place - 1]..<ends[place]])) }
     }
 
+    /// The cell of a row; null for 0.
+    func cell(_ number: UInt32) -> Value { number == 0 ? .null : .text(text(number)) }
+
     /// Of a number over 0.
     func text(_ number: UInt32) -> String {
         withCell(number) { String(decoding: $0.dropFirst(RowCells.textHeader), as: UTF8.self) }

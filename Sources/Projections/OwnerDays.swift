@@ -179,6 +179,7 @@ struct OwnerDays {
 
     mutating func flush(into sink: any RowSink) throws {
         let rows = pending.rows
+        let names = names
         try sink.add(rows.count, to: table) { index, cells in
             let (key, sums) = rows[index]
             cells.integer(key.isUser ? 1 : 0)
@@ -197,6 +198,6 @@ struct OwnerDays {
         for owner in watches.keys { watches[owner]?.recent.removeAll(keepingCapacity: true) }
         pending.removeAll()
         flushes &+= 1
-        names.trim()
+        self.names.trim()
     }
 }

@@ -7,7 +7,7 @@ public final class Refold {
     static let chunkRecords = 10_000
     static let chunkBytes = 8 << 20
     /// Folds gather rows between flushes: bounded by this many records.
-    static let flushRecords = 250_000
+    static let flushRecords = 500_000
     /// Rows that need no gathering wait for this many records only: in the cache, for a million of them would be a
     /// hundred megabytes.
     static let drainRecords = 1000

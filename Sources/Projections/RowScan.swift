@@ -12,8 +12,7 @@ extension DatabaseSink {
             let isName = table.isName
             try database.rows(table.rawScanSQL) { row in
                 cells.begin(tag: table.tag)
-                for column in isName.indices {
-                    let cell = row.cell(at: column)
+                row.forEachCell { column, cell in
                     if isName[column], case .integer(let number) = cell {
                         names.append(number, to: &cells)
                     } else {
@@ -39,7 +38,7 @@ private struct NameTexts {
         try database.rows("SELECT id, text FROM names ORDER BY id") { row in
             var cells = RowCells()
             cells.begin(tag: 0)
-            cells.append(row.cell(at: 1))
+            row.forEachCell { if $0 == 1 { cells.append($1) } }
             bytes.append(contentsOf: cells.canonical(0))
             numbers.append(row.integer(at: 0))
             ends.append(bytes.count)

@@ -123,6 +123,7 @@ public struct Tokens: Projection {
 
     public mutating func flush(into sink: any RowSink) throws {
         let rows = pending.rows
+        let names = names
         try sink.add(rows.count, to: Tokens.sums) { index, cells in
             let key = rows[index].key
             cells.name(key.org, of: names)
@@ -142,7 +143,7 @@ public struct Tokens: Projection {
         }
         var later: [(org: UInt32, at: Timestamp)] = []
         for (org, time) in active {
-            let last = try sink.values(key: [.text(names.text(org))], in: Tokens.activity)?.first
+            let last = try sink.values(key: [names.cell(org)], in: Tokens.activity)?.first
             if case .integer(let last) = last, last >= time.microseconds { continue }
             later.append((org, time))
         }
@@ -150,7 +151,7 @@ public struct Tokens: Projection {
             cells.name(later[index].org, of: names)
             cells.integer(later[index].at.microseconds)
         }
-        names.trim()
+        self.names.trim()
         try controls.flush(into: sink)
         try corrections.flush(into: sink)
         try unpriced.flush(into: sink)

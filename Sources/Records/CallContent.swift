@@ -201,13 +201,14 @@ extension RecordReader {
         let apiKey = try name(if: bits.has(CallBit.apiKey))
         let endUser = try name(if: bits.has(CallBit.endUser))
         let requestedModel = try name(if: bits.has(CallBit.requestedModel))
-        let measures = try measures(bits)
+        var measures = Measures()
+        try take(&measures, bits)
         let attributes = bits.has(CallBit.attributes) ? try attributes() : []
         return Call(
             org: org, user: user, subscription: subscription, service: service, team: team, apiKey: apiKey,
             endUser: endUser, provider: provider, model: model, requestedModel: requestedModel, operation: operation,
             keySource: keySource, status: status, usage: measures.usage, cost: measures.cost,
-            latencyMilliseconds: measures.latency, cacheHit: bits.has(CallBit.cacheHit),
+            latencyMilliseconds: measures.latency, cacheHit: measures.cacheHit,
             authorization: measures.authorization, attributes: attributes)
     }
 
@@ -217,35 +218,30 @@ extension RecordReader {
         var cost: Decimal?
         var latency: UInt32?
         var authorization: Name?
+        var cacheHit = false
+
+        func call(_ shape: CallShape) -> Call {
+            Call(
+                shape: shape, usage: usage, cost: cost, latencyMilliseconds: latency, cacheHit: cacheHit,
+                authorization: authorization)
+        }
     }
 
-    private mutating func measures(_ bits: UInt32) throws(RecordError) -> Measures {
-        var measures = Measures()
+    /// Into `measures`, which is empty.
+    private mutating func take(_ measures: inout Measures, _ bits: UInt32) throws(RecordError) {
         if bits.has(CallBit.usage) { measures.usage = try usage(bits) }
         measures.cost = try decimal(if: bits.has(CallBit.cost))
         if bits.has(CallBit.latency) {
             measures.latency = UInt32(try integer(in: 0...Int64(UInt32.max), "milliseconds of latency"))
         }
         measures.authorization = try name(if: bits.has(CallBit.authorization))
-        return measures
+        measures.cacheHit = bits.has(CallBit.cacheHit)
     }
 
-    /// A call whose measures are read, and whose shape is only measured out.
-    struct SightedCall {
-        var key: ShapeKey
-        var measures: Measures
-        var cacheHit: Bool
-
-        func call(_ shape: CallShape) -> Call {
-            Call(
-                shape: shape, usage: measures.usage, cost: measures.cost, latencyMilliseconds: measures.latency,
-                cacheHit: cacheHit, authorization: measures.authorization)
-        }
-    }
-
-    /// Looks at the call at `offset`, from there to the end of the record, and leaves `offset` as it is. Nil for bytes
-    /// that cannot be a call; what it gives is one if the bytes of its key are those of a call that was read strictly.
-    func sightedCall(isResolved: Bool) -> SightedCall? {
+    /// Looks at the call at `offset`, from there to the end of the record, and leaves `offset` as it is: reads its
+    /// measures and only measures out its shape. Nil for bytes that cannot be a call; it is one if the bytes of the key
+    /// are those of a call that was read strictly.
+    func sightCall(isResolved: Bool, _ measures: inout Measures) -> ShapeKey? {
         var reader = self
         guard reader.end - reader.offset >= CallBit.namesAt else { return nil }
         let choices = UInt64(bytes[offset]) | UInt64(bytes[offset + 1]) << 8 | UInt64(bytes[offset + 2]) << 16
@@ -260,7 +256,7 @@ extension RecordReader {
             guard reader.skipName() else { return nil }
         }
         let namesEnd = reader.offset
-        guard let measures = try? reader.measures(bits) else { return nil }
+        guard (try? reader.take(&measures, bits)) != nil else { return nil }
         let attributes = reader.offset
         if bits.has(CallBit.attributes) {
             guard reader.offset < reader.end else { return nil }
@@ -272,11 +268,9 @@ extension RecordReader {
         }
         guard reader.offset == reader.end, isResolved || reader.end == bytes.count else { return nil }
         let shapeBits = bits & (CallBit.names | 1 << UInt32(CallBit.attributes))
-        return SightedCall(
-            key: ShapeKey(
-                head: choices | UInt64(shapeBits) << 24 | (isResolved ? 1 << 63 : 0), names: names..<namesEnd,
-                attributes: attributes..<reader.end, resolution: reader.end..<bytes.count),
-            measures: measures, cacheHit: bits.has(CallBit.cacheHit))
+        return ShapeKey(
+            head: choices | UInt64(shapeBits) << 24 | (isResolved ? 1 << 63 : 0), names: names..<namesEnd,
+            attributes: attributes..<reader.end, resolution: reader.end..<bytes.count)
     }
 
     private mutating func skipName() -> Bool {

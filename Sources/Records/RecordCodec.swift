@@ -99,11 +99,14 @@ public enum RecordCodec {
 
     /// Reads a record. Strict: what it takes, `encode` and `stamp` give back byte for byte. Never traps.
     public static func decode(_ bytes: UnsafeRawBufferPointer) throws(RecordError) -> Record {
-        try decode(bytes, with: nil)
+        var none: DecoderMemory?
+        return try decode(bytes, with: &none)
     }
 
-    /// The same, with what `decoder` remembers.
-    static func decode(_ bytes: UnsafeRawBufferPointer, with decoder: RecordDecoder?) throws(RecordError) -> Record {
+    /// The same, with what a decoder remembers.
+    static func decode(
+        _ bytes: UnsafeRawBufferPointer, with memory: inout DecoderMemory?
+    ) throws(RecordError) -> Record {
         var reader = RecordReader(bytes: bytes, offset: 0, end: bytes.count)
         guard bytes.count >= Header.size else { throw reader.failure("\(bytes.count) bytes are less than a header") }
         let version = try reader.byte()
@@ -124,18 +127,20 @@ public enum RecordCodec {
             throw reader.failure("a time that is not flagged", at: Header.statedTime)
         }
         let contentLength = Int(try reader.fixed(UInt32.self))
-        let source = if let decoder { try decoder.source(&reader) } else { try reader.name() }
+        let source = if memory != nil { try memory!.source.read(from: &reader) } else { try reader.name() }
         let id = try reader.name()
         var key: Name?
-        if flags & Flag.key != 0 { key = if let decoder { try decoder.key(&reader) } else { try reader.name() } }
+        if flags & Flag.key != 0 {
+            key = if memory != nil { try memory!.key.read(from: &reader) } else { try reader.name() }
+        }
         guard contentLength <= bytes.count - reader.offset else {
             throw reader.failure("content of \(contentLength) bytes does not fit", at: Header.contentLength)
         }
         reader.end = reader.offset + contentLength
         let isResolved = flags & Flag.resolution != 0
         let fact =
-            if let decoder, kind == .call || kind == .usage {
-                try fact(kind, from: &reader, isResolved: isResolved, shapes: decoder.shapes)
+            if memory != nil, kind == .call || kind == .usage {
+                try fact(kind, from: &reader, isResolved: isResolved, shapes: &memory!.shapes)
             } else {
                 try fact(kind, from: &reader, isResolved: isResolved)
             }
@@ -157,22 +162,22 @@ public enum RecordCodec {
 
     /// The same for a call, whose shape may be known.
     private static func fact(
-        _ kind: RecordKind, from reader: inout RecordReader, isResolved: Bool, shapes: ShapeTable
+        _ kind: RecordKind, from reader: inout RecordReader, isResolved: Bool, shapes: inout ShapeTable
     ) throws(RecordError) -> Fact {
         // Whatever is odd about it, the strict reading says.
-        guard let sighted = reader.sightedCall(isResolved: isResolved) else {
+        var measures = RecordReader.Measures()
+        guard let key = reader.sightCall(isResolved: isResolved, &measures) else {
             return try fact(kind, from: &reader, isResolved: isResolved)
         }
-        let hash = sighted.key.hash(reader.bytes)
-        if let shape = shapes.shape(sighted.key, hash: hash, in: reader.bytes) {
-            let call = sighted.call(shape)
-            return kind == .call ? .call(call) : .usage(call)
+        let hash = key.hash(reader.bytes)
+        if let shape = shapes.shape(key, hash: hash, in: reader.bytes) {
+            return kind == .call ? .call(measures.call(shape)) : .usage(measures.call(shape))
         }
         switch try fact(kind, from: &reader, isResolved: isResolved) {
         case .call(let call):
-            return .call(sighted.call(shapes.remember(call.shape, as: sighted.key, hash: hash, in: reader.bytes)))
+            return .call(measures.call(shapes.remember(call.shape, as: key, hash: hash, in: reader.bytes)))
         case .usage(let call):
-            return .usage(sighted.call(shapes.remember(call.shape, as: sighted.key, hash: hash, in: reader.bytes)))
+            return .usage(measures.call(shapes.remember(call.shape, as: key, hash: hash, in: reader.bytes)))
         case let other:
             return other
         }

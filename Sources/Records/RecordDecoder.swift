@@ -8,26 +8,28 @@ public final class RecordDecoder {
     /// starts afresh with a new family.
     public static let shapesMax = 65_536
 
-    let shapes: ShapeTable
-    /// Senders are few, and their records come in runs.
-    private var source = LastName()
-    private var key = LastName()
+    private var memory: DecoderMemory?
 
     public init(shapesMax: Int = RecordDecoder.shapesMax) {
-        shapes = ShapeTable(shapesMax: shapesMax)
+        memory = DecoderMemory(shapes: ShapeTable(shapesMax: shapesMax))
     }
 
     /// As `RecordCodec.decode`. Never traps.
     public func decode(_ bytes: UnsafeRawBufferPointer) throws(RecordError) -> Record {
-        try RecordCodec.decode(bytes, with: self)
+        try RecordCodec.decode(bytes, with: &memory)
     }
+}
 
-    func source(_ reader: inout RecordReader) throws(RecordError) -> Name { try source.read(from: &reader) }
-    func key(_ reader: inout RecordReader) throws(RecordError) -> Name { try key.read(from: &reader) }
+/// What a decoder remembers. A value in one place, so that a decoding is one access to it and not one for each part.
+struct DecoderMemory {
+    var shapes: ShapeTable
+    /// Senders are few, and their records come in runs.
+    var source = LastName()
+    var key = LastName()
 }
 
 /// A name that mostly is the one before.
-private struct LastName {
+struct LastName {
     private var name: Name?
     /// As the record spells it, its length included.
     private var bytes: [UInt8] = []

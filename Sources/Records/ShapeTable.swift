@@ -42,90 +42,119 @@ struct ShapeKey {
 
 /// Shapes by the bytes that spell them. It knows only bytes that the strict reader took, so what is found here needs no
 /// second look. Full, it starts afresh; whoever sends bytes whose hashes meet costs themselves the strict reading.
-final class ShapeTable {
+///
+/// A look-up is mostly waiting for memory: the slots are no more than the shapes need, and what has to be compared lies
+/// in one place.
+struct ShapeTable {
     /// All bytes kept, for each of the shapes that there may be; a shape of unusual length is not kept.
-    private static let bytesPerShape = 128
+    private static let bytesPerShape = 160
     private static let shapeBytesMax = 1024
     /// How far from its place a shape may be.
     private static let probesMax = 16
+    private static let slotsMin = 1024
 
-    private struct Entry {
+    /// What stands before a shape's bytes in `bytes`.
+    private struct Header: BitwiseCopyable {
+        var hash: UInt64
         var head: UInt64
-        /// In `bytes`.
-        var start: Int
-        var count: Int
-        var shape: CallShape
+        var number: UInt32
+        var count: UInt32
+
+        static let size = MemoryLayout<Header>.size
     }
 
     private let shapesMax: Int
-    /// The upper half of a hash, and the index of an entry plus one in the lower; 0 where there is none.
+    /// The upper half of a hash, and where the shape's header is in `bytes`, plus one, in the lower; 0 where there is
+    /// none. A power of 2, at least twice as many as there are shapes.
     private var slots: [UInt64]
-    private let mask: Int
-    private var entries: [Entry] = []
+    private var shapes: [CallShape] = []
     private var bytes: [UInt8] = []
     private var family = CallShape.Family()
 
     init(shapesMax: Int) {
         precondition((1...1 << 24).contains(shapesMax), "a table of \(shapesMax) shapes")
         self.shapesMax = shapesMax
-        var capacity = 16
-        while capacity < shapesMax * 2 { capacity *= 2 }
-        slots = [UInt64](repeating: 0, count: capacity)
-        mask = capacity - 1
+        slots = [UInt64](repeating: 0, count: ShapeTable.slotsMin)
     }
 
     private static let tagMask: UInt64 = 0xFFFF_FFFF_0000_0000
 
     func shape(_ key: ShapeKey, hash: UInt64, in record: UnsafeRawBufferPointer) -> CallShape? {
+        let mask = slots.count - 1
+        var place = Int(truncatingIfNeeded: hash) & mask
+        let number: Int? = bytes.withUnsafeBytes { known in
+            for _ in 0..<ShapeTable.probesMax {
+                let slot = slots[place]
+                if slot == 0 { return nil }
+                if (slot ^ hash) & ShapeTable.tagMask == 0 {
+                    let start = Int(truncatingIfNeeded: slot & ~ShapeTable.tagMask) - 1
+                    if let number = ShapeTable.number(of: key, in: record, at: start, known) { return number }
+                }
+                place = (place + 1) & mask
+            }
+            return nil
+        }
+        return number.map { shapes[$0] }
+    }
+
+    /// Of the shape whose header is at `start`, if it is the one of this key.
+    private static func number(
+        of key: ShapeKey, in record: UnsafeRawBufferPointer, at start: Int, _ known: UnsafeRawBufferPointer
+    ) -> Int? {
+        let header = known.loadUnaligned(fromByteOffset: start, as: Header.self)
+        guard header.head == key.head, Int(header.count) == key.count else { return nil }
+        let names = start + Header.size
+        let attributes = names + key.names.count
+        let isSame = hasSameBytes(known, at: names, record, key.names)
+            && hasSameBytes(known, at: attributes, record, key.attributes)
+            && hasSameBytes(known, at: attributes + key.attributes.count, record, key.resolution)
+        return isSame ? Int(header.number) : nil
+    }
+
+    /// The shape that calls of this key will have from now on; the call's `own` when there is no room for it.
+    mutating func remember(
+        _ own: CallShape, as key: ShapeKey, hash: UInt64, in record: UnsafeRawBufferPointer
+    ) -> CallShape {
+        guard key.count <= ShapeTable.shapeBytesMax else { return own }
+        let bytesMax = min(shapesMax * ShapeTable.bytesPerShape, Int(UInt32.max) - 1)
+        if shapes.count == shapesMax || bytes.count + Header.size + key.count > bytesMax { startAfresh() }
+        if (shapes.count + 1) * 2 > slots.count { grow() }
+        guard let place = freePlace(hash) else { return own }
+        let header = Header(hash: hash, head: key.head, number: UInt32(shapes.count), count: UInt32(key.count))
+        slots[place] = ShapeTable.slot(hash, at: bytes.count)
+        withUnsafeBytes(of: header) { bytes.append(contentsOf: $0) }
+        for range in [key.names, key.attributes, key.resolution] { bytes.append(contentsOf: record[range]) }
+        let shape = CallShape(own.dimensions, number: shapes.count, of: family)
+        shapes.append(shape)
+        return shape
+    }
+
+    private static func slot(_ hash: UInt64, at start: Int) -> UInt64 { (hash & tagMask) | UInt64(start + 1) }
+
+    private func freePlace(_ hash: UInt64) -> Int? {
+        let mask = slots.count - 1
         var place = Int(truncatingIfNeeded: hash) & mask
         for _ in 0..<ShapeTable.probesMax {
-            let slot = slots[place]
-            if slot == 0 { return nil }
-            if (slot ^ hash) & ShapeTable.tagMask == 0 {
-                let index = Int(truncatingIfNeeded: slot & ~ShapeTable.tagMask) - 1
-                if isSame(index, key, in: record) { return entries[index].shape }
-            }
+            if slots[place] == 0 { return place }
             place = (place + 1) & mask
         }
         return nil
     }
 
-    private func isSame(_ index: Int, _ key: ShapeKey, in record: UnsafeRawBufferPointer) -> Bool {
-        let head = entries[index].head
-        let start = entries[index].start
-        guard head == key.head, entries[index].count == key.count else { return false }
-        return bytes.withUnsafeBytes { known in
-            let attributes = start + key.names.count
-            return hasSameBytes(known, at: start, record, key.names)
-                && hasSameBytes(known, at: attributes, record, key.attributes)
-                && hasSameBytes(known, at: attributes + key.attributes.count, record, key.resolution)
+    /// Twice the slots. A shape that finds no place among them is not found again; that is no more than slow.
+    private mutating func grow() {
+        slots = [UInt64](repeating: 0, count: slots.count * 2)
+        var start = 0
+        while start < bytes.count {
+            let header = bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: start, as: Header.self) }
+            if let place = freePlace(header.hash) { slots[place] = ShapeTable.slot(header.hash, at: start) }
+            start += Header.size + Int(header.count)
         }
     }
 
-    /// The shape that calls of this key will have from now on; the call's `own` when there is no room for it.
-    func remember(
-        _ own: CallShape, as key: ShapeKey, hash: UInt64, in record: UnsafeRawBufferPointer
-    ) -> CallShape {
-        guard key.count <= ShapeTable.shapeBytesMax else { return own }
-        let bytesMax = shapesMax * ShapeTable.bytesPerShape
-        if entries.count == shapesMax || bytes.count + key.count > bytesMax { startAfresh() }
-        var place = Int(truncatingIfNeeded: hash) & mask
-        var probes = 0
-        while slots[place] != 0 {
-            place = (place + 1) & mask
-            probes += 1
-            if probes == ShapeTable.probesMax { return own }
-        }
-        let shape = CallShape(own.dimensions, number: entries.count, of: family)
-        entries.append(Entry(head: key.head, start: bytes.count, count: key.count, shape: shape))
-        slots[place] = (hash & ShapeTable.tagMask) | UInt64(entries.count)
-        for range in [key.names, key.attributes, key.resolution] { bytes.append(contentsOf: record[range]) }
-        return shape
-    }
-
-    private func startAfresh() {
-        for index in slots.indices { slots[index] = 0 }
-        entries.removeAll(keepingCapacity: true)
+    private mutating func startAfresh() {
+        slots = [UInt64](repeating: 0, count: ShapeTable.slotsMin)
+        shapes.removeAll(keepingCapacity: true)
         bytes.removeAll(keepingCapacity: true)
         family = CallShape.Family()
     }

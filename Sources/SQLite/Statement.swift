@@ -9,6 +9,7 @@ public final class Statement {
     private let connection: OpaquePointer
     private let parameterCount: Int
     private let columnCount: Int
+    private let row: UnsafeMutablePointer<tally_sqlite_cell>
     /// Between the first `step` and `reset`: a second use of the same statement meanwhile is a bug.
     public private(set) var isRunning = false
 
@@ -18,11 +19,14 @@ public final class Statement {
         self.sql = sql
         parameterCount = Int(sqlite3_bind_parameter_count(handle))
         columnCount = Int(sqlite3_column_count(handle))
+        row = .allocate(capacity: max(1, columnCount))
+        row.initialize(repeating: tally_sqlite_cell(), count: max(1, columnCount))
     }
 
     // The connection outlives its statements: sqlite3_close_v2 waits for the last of them.
     deinit {
         sqlite3_finalize(handle)
+        row.deallocate()
     }
 
     private func error(_ code: Int32) -> SQLiteError {
@@ -156,23 +160,20 @@ public final class Statement {
         return [UInt8](UnsafeRawBufferPointer(start: start, count: Int(sqlite3_column_bytes(handle, column))))
     }
 
-    /// The column as whatever it holds, even what no table of ours has: for files that may be damaged. Text and blobs
-    /// are SQLite's own bytes, there until the next step or reset.
-    public func cell(at index: Int) -> Cell {
-        let column = column(index)
-        switch sqlite3_column_type(handle, column) {
-        case SQLITE_NULL:
-            return .null
-        case SQLITE_INTEGER:
-            return .integer(sqlite3_column_int64(handle, column))
-        case SQLITE_TEXT:
-            let start = sqlite3_column_text(handle, column)
-            return .text(UnsafeRawBufferPointer(start: start, count: Int(sqlite3_column_bytes(handle, column))))
-        case SQLITE_BLOB:
-            let start = sqlite3_column_blob(handle, column)
-            return .blob(UnsafeRawBufferPointer(start: start, count: Int(sqlite3_column_bytes(handle, column))))
-        default:
-            return .real(bits: sqlite3_column_double(handle, column).bitPattern)
+    /// The columns from the first to the last as whatever they hold, even what no table of ours has: for files that may
+    /// be damaged. Text and blobs are SQLite's own bytes, there until the next step or reset.
+    public func forEachCell(_ body: (Int, Cell) -> Void) {
+        precondition(isRunning, "no row: \(sql)")
+        tally_sqlite_row(handle, Int32(columnCount), row)
+        for index in 0..<columnCount {
+            let cell = row[index]
+            switch cell.type {
+            case SQLITE_NULL: body(index, .null)
+            case SQLITE_INTEGER: body(index, .integer(cell.bits))
+            case SQLITE_TEXT: body(index, .text(UnsafeRawBufferPointer(start: cell.bytes, count: Int(cell.length))))
+            case SQLITE_BLOB: body(index, .blob(UnsafeRawBufferPointer(start: cell.bytes, count: Int(cell.length))))
+            default: body(index, .real(bits: UInt64(bitPattern: cell.bits)))
+            }
         }
     }
 

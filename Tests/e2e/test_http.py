@@ -459,7 +459,7 @@ class Overload(unittest.TestCase):
         self.assertEqual(set(stored), {batch}, "a batch was stored by halves")
         self.assertEqual(metric(daemon, "tallystick_events_stored_total"), sum(stored) + 20)
         self.assertLess(peak.growth, 64 * MIB)
-        # What was stored is folded first: that work shares the cores. Twenty posts are a moment's pace: the best of three.
+        # What was stored is folded first: that work shares the cores. Twenty posts are a moment: the best of three.
         daemon.settle()
         after = max(rate() for _ in range(3))
         print(f"{len(stored)} batches stored, {len(refused)} refused, the slowest refusal {slowest[0] * 1000:.0f} ms, "
