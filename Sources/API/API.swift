@@ -11,8 +11,8 @@ internal import Synchronization
 
 /// Requests to commands and queries, results to responses: what the daemon says to the outside (contract 4).
 ///
-/// `accept` and `handle` are called on the server's loop thread and never block: ingest goes to the writer, questions
-/// to a task that waits for the read models.
+/// `accept` and what it gives are called on the server's loop thread and never block: ingest goes to the writer,
+/// questions to a task that waits for the read models.
 public final class API: Sendable {
     public typealias Answer = @Sendable (Response) -> Void
     /// Takes a submission to the log, as `LogWriter.submit` does, but refuses none.
@@ -20,7 +20,8 @@ public final class API: Sendable {
 
     /// What is to happen with a request whose head has come in.
     public enum HeadVerdict: Sendable {
-        case body(bytesMax: Int)
+        /// The whole request goes to the closure, which answers exactly once, from any thread.
+        case body(bytesMax: Int, @Sendable (Request, @escaping Answer) -> Void)
         /// The body goes to a sink while it comes in; it answers by the first closure and is woken by the second.
         case stream(bytesMax: Int, @Sendable (@escaping Answer, @escaping @Sendable () -> Void) -> any BodySink)
         case answer(Response)
@@ -93,7 +94,10 @@ public final class API: Sendable {
                 return .answer(problem.response)
             }
             if resolved.route.name == .postLiteLLM { return litellmIntake(head, resolved) }
-            return .body(bytesMax: bodyBytesMax(of: resolved.route))
+            let acceptedAt = SteadyClock.nanoseconds()
+            return .body(bytesMax: bodyBytesMax(of: resolved.route)) { [self] request, answer in
+                handle(request, resolved, acceptedAt: acceptedAt, answer: answer)
+            }
         }
     }
 
@@ -128,8 +132,14 @@ public final class API: Sendable {
         }
     }
 
-    /// Answers exactly once, from any thread.
-    public func handle(_ request: Request, answer: @escaping Answer) {
+    /// A request that is whole so soon after its head came in with it: what was found then still holds.
+    private static let acceptedNanosecondsMax: UInt64 = 1_000_000
+
+    private func handle(_ request: Request, _ accepted: Resolved, acceptedAt: UInt64, answer: @escaping Answer) {
+        if SteadyClock.nanoseconds() - acceptedAt <= API.acceptedNanosecondsMax {
+            dispatch(request, accepted, answer: answer)
+            return
+        }
         // The key is looked up again: it may have been revoked while the body came in.
         switch resolve(request.head) {
         case .failure(let refusal):
@@ -306,14 +316,17 @@ struct ProblemError: Error, Sendable {
 extension Request {
     /// The sender says that the body is NDJSON: then one line is a batch of one.
     var isNDJSON: Bool {
-        guard let type = header("Content-Type")?.split(separator: ";").first else { return false }
+        guard let bytes = head.headerBytes("Content-Type"), !bytes.elementsEqual("application/json".utf8),
+            let type = header("Content-Type")?.split(separator: ";").first
+        else { return false }
         let name = type.filter { $0 != " " }.lowercased()
         return name == "application/x-ndjson" || name == "application/ndjson" || name == "application/jsonl"
     }
 
     /// RFC 7240 section 4.2: `Prefer: return=representation`.
     var prefersRepresentation: Bool {
-        head.headerValues("Prefer").contains { value in
+        if head.headerBytes("Prefer") == nil { return false }
+        return head.headerValues("Prefer").contains { value in
             value.split(separator: ",").contains { part in
                 part.filter { $0 != " " && $0 != "\"" }.lowercased() == "return=representation"
             }

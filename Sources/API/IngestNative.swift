@@ -92,13 +92,16 @@ extension API {
         var errors: [Problem] = []
         var lines: [ReceiptLine] = []
         var verdicts = receipt.verdicts.makeIterator()
+        func note(_ line: @autoclosure () -> ReceiptLine) {
+            if receipts { lines.append(line()) }
+        }
         for (index, outcome) in outcomes.enumerated() {
             switch outcome {
             case .refused(let id, let error):
                 errors.append(
                     Problem(
                         status(of: error.code), error.code, error.detail, index: index, id: id, field: error.field))
-                lines.append(ReceiptLine(id: id, status: "rejected"))
+                note(ReceiptLine(id: id, status: "rejected"))
             case .submitted(let id):
                 guard let verdict = verdicts.next() else { preconditionFailure("fewer verdicts than events") }
                 switch verdict {
@@ -106,12 +109,12 @@ extension API {
                     accepted += 1
                     first = min(first ?? position, position)
                     last = max(last ?? position, position)
-                    lines.append(ReceiptLine(id: id, status: "accepted", position: position, hash: hash.hex))
+                    note(ReceiptLine(id: id, status: "accepted", position: position, hash: hash.hex))
                 case .duplicate(let position):
                     duplicates += 1
                     first = min(first ?? position, position)
                     last = max(last ?? position, position)
-                    lines.append(
+                    note(
                         ReceiptLine(id: id, status: "duplicate", position: position, hash: hashes[position]?.hex))
                 case .conflict(let position):
                     conflicts += 1
@@ -121,7 +124,7 @@ extension API {
                             "this source and id were stored before with other content, at position \(position); "
                                 + "nothing was changed",
                             index: index, id: id, field: "id", position: position))
-                    lines.append(ReceiptLine(id: id, status: "conflict", position: position))
+                    note(ReceiptLine(id: id, status: "conflict", position: position))
                 case .rejected(let rejection):
                     // To a confined key whose event meets another org's: no position.
                     let isConflict = rejection.code == "conflict"
@@ -130,7 +133,7 @@ extension API {
                         Problem(
                             status(of: rejection.code), rejection.code, rejection.detail, index: index, id: id,
                             field: rejection.field))
-                    lines.append(ReceiptLine(id: id, status: isConflict ? "conflict" : "rejected"))
+                    note(ReceiptLine(id: id, status: isConflict ? "conflict" : "rejected"))
                 }
             }
         }

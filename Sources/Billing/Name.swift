@@ -41,6 +41,15 @@ public struct Name: Hashable, Sendable {
 
     private static func look(at bytes: UnsafeRawBufferPointer) -> Look {
         guard (1...Name.bytesMax).contains(bytes.count) else { return .invalid }
+        let (hasControl, isASCII) = scan(bytes)
+        if hasControl { return .invalid }
+        return isASCII ? .ascii : .other
+    }
+
+    /// Whether UTF-8 `bytes` hold a control character (U+0000...U+001F, U+007F...U+009F).
+    public static func hasControl(_ bytes: UnsafeRawBufferPointer) -> Bool { scan(bytes).hasControl }
+
+    private static func scan(_ bytes: UnsafeRawBufferPointer) -> (hasControl: Bool, isASCII: Bool) {
         var controls: UInt8 = 0
         var all: UInt8 = 0
         // No early exit: the loop is short and vectorizes.
@@ -49,13 +58,11 @@ public struct Name: Hashable, Sendable {
             controls |= byte == 0x7F ? 1 : 0
             all |= byte
         }
-        if controls != 0 { return .invalid }
-        guard all >= 0x80 else { return .ascii }
+        if controls != 0 { return (true, all < 0x80) }
+        guard all >= 0x80 else { return (false, true) }
         // U+0080...U+009F.
-        for index in 1..<bytes.count where bytes[index - 1] == 0xC2 && (0x80...0x9F).contains(bytes[index]) {
-            return .invalid
-        }
-        return .other
+        let isC1 = (1..<bytes.count).contains { bytes[$0 - 1] == 0xC2 && (0x80...0x9F).contains(bytes[$0]) }
+        return (isC1, false)
     }
 
     /// For bytes that were checked before they were stored, and for literals of ours.

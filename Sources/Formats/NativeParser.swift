@@ -101,7 +101,8 @@ struct NativeParser {
         let count = text.utf8.count
         let countMax = options.isImport ? NativeParser.storedTextBytesMax : NativeFormat.textBytesMax
         if count > countMax { note("out_of_range", field(), "has \(count) bytes, at most \(countMax) are taken") }
-        if !options.isImport && text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) {
+        var text = text
+        if !options.isImport && text.withUTF8({ Name.hasControl(UnsafeRawBufferPointer($0)) }) {
             note("invalid_text", field(), "holds a control character")
         }
     }

@@ -68,7 +68,17 @@ public struct JSONWriter: Sendable {
 
     public mutating func integer(_ number: some BinaryInteger) {
         value()
-        bytes.append(contentsOf: String(number).utf8)
+        guard var rest = UInt64(exactly: number) else {
+            bytes.append(contentsOf: String(number).utf8)
+            return
+        }
+        let start = bytes.count
+        repeat {
+            let (quotient, digit) = rest.quotientAndRemainder(dividingBy: 10)
+            bytes.append(0x30 + UInt8(digit))
+            rest = quotient
+        } while rest > 0
+        bytes[start...].reverse()
     }
 
     /// A number as written, or JSON made elsewhere: it goes out as it is.

@@ -25,6 +25,8 @@ final class Connection {
     var bodyCharged = 0
     /// Bytes of that body that had come when its pace was last looked at.
     var bodySeen = 0
+    /// Takes the request being read once it is whole.
+    var handle: (@Sendable (Request, Responder) -> Void)?
     /// Takes the body of the request being read, or answers it, when the handler wanted it in pieces.
     var sink: (any BodySink)?
     /// The sink has enough for now.

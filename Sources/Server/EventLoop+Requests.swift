@@ -141,7 +141,9 @@ extension EventLoop {
             if connection.closesAfterOutput { return }
             connection.state.requestEnded()
             connection.isInFlight = true
-            handler.handle(request, Responder(loop: self, connection: connection.id))
+            guard let handle = connection.handle else { preconditionFailure("a request that nobody takes") }
+            connection.handle = nil
+            handle(request, Responder(loop: self, connection: connection.id))
             return
         }
         feed(connection, request.body)
@@ -182,13 +184,14 @@ extension EventLoop {
                 connection.isInFlight = true
                 respond(connection, response)
             }
-        case .body(let bytesMax):
+        case .body(let bytesMax, let handle):
             if case .length(let length) = head.framing, length <= bytesMax, length > 0,
                 length > configuration.bodiesBytesMax - statistics.bodyBytesHeld
             {
                 refuseBody(connection)
                 return
             }
+            connection.handle = handle
             expectBody(connection, head, bytesMax: bytesMax, hasMore: hasMore)
         case .stream(let bytesMax, let makeSink):
             guard expectBody(connection, head, bytesMax: bytesMax, hasMore: hasMore) else { return }

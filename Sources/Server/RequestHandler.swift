@@ -3,10 +3,12 @@ internal import Synchronization
 
 /// What the handler says to a head before any body is read.
 public enum BodyPolicy: Sendable {
-    /// A body of at most so many bytes may follow; a longer one is refused with 413.
-    case body(bytesMax: Int)
+    /// A body of at most so many bytes may follow; a longer one is refused with 413. The whole request goes to the
+    /// closure, on the loop thread: it must not block, and answers exactly once through the responder, from any thread,
+    /// now or later.
+    case body(bytesMax: Int, @Sendable (Request, Responder) -> Void)
     /// A body of at most so many bytes goes to a sink while it comes in, and is never whole in memory. The sink, made
-    /// on the loop thread, answers through the responder; `handle` is not called.
+    /// on the loop thread, answers through the responder.
     case stream(bytesMax: Int, @Sendable (Responder) -> any BodySink)
     /// The answer, at once. If a body was to follow, the connection closes after it.
     case answer(Response)
@@ -16,9 +18,6 @@ public enum BodyPolicy: Sendable {
 public protocol RequestHandler: Sendable {
     /// Called on the loop thread when a head is complete. Must not block.
     func accept(head: RequestHead) -> BodyPolicy
-    /// Called on the loop thread with a whole request. Must not block; answers exactly once through `responder`, from
-    /// any thread, now or later.
-    func handle(_ request: Request, _ responder: Responder)
     /// Called on the loop thread after each turn, when everything that had come was handled: the place to submit what
     /// was gathered as one group. Must not block.
     func turnEnded()

@@ -170,14 +170,11 @@ private struct Handler: RequestHandler {
 
     func accept(head: RequestHead) -> BodyPolicy {
         switch api.accept(head: head) {
-        case .body(let bytesMax): .body(bytesMax: bytesMax)
+        case .body(let bytesMax, let handle):
+            .body(bytesMax: bytesMax) { request, responder in handle(request) { responder.send($0) } }
         case .stream(let bytesMax, let makeSink):
             .stream(bytesMax: bytesMax) { responder in makeSink({ responder.send($0) }, { responder.wake() }) }
         case .answer(let response): .answer(response)
         }
-    }
-
-    func handle(_ request: Request, _ responder: Responder) {
-        api.handle(request) { responder.send($0) }
     }
 }

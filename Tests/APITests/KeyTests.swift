@@ -8,6 +8,12 @@ import Testing
 struct KeyTests {
     private let now = Timestamp(microseconds: 1_795_334_400_000_000)
 
+    /// Until the store looks at its file again.
+    private func waitForLook() {
+        let end = SteadyClock.nanoseconds() + KeyStore.lookNanoseconds + 1
+        while SteadyClock.nanoseconds() <= end {}
+    }
+
     private func withStore(_ body: (KeyStore) throws -> Void) throws {
         let folder = try Folder.makeTemporary(prefix: "keys-test")
         defer { try? Folder.remove(folder) }
@@ -53,6 +59,7 @@ struct KeyTests {
             #expect(store.key(for: KeyText().text.utf8, at: now) == nil)
             // As `tallystick keys revoke` does beside a running daemon.
             try KeyStore(folder: Folder.parent(of: store.path)).revoke(name: Name(checked: "one"), now: now)
+            waitForLook()
             #expect(store.key(for: text.text.utf8, at: now) == nil)
         }
     }
@@ -80,6 +87,7 @@ struct KeyTests {
             let text = try add(store, "one")
             #expect(store.fault == nil)
             try DurableFile.replace(store.path, with: Array("{\"version\":9,\"keys\":[]}".utf8))
+            waitForLook()
             #expect(store.key(for: text.text.utf8, at: now) == nil)
             #expect(store.fault?.contains("version 9") == true)
         }

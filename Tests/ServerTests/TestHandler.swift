@@ -33,11 +33,11 @@ final class TestHandler: RequestHandler {
         case "/sink", "/sink/held", "/sink/early":
             .stream(bytesMax: 64 << 20) { TestSink($0, kind: head.path, handler: self) }
         case "/denied": .answer(.problem(status: 401, code: "unauthorized", detail: "No key."))
-        default: .body(bytesMax: TestHandler.bodyBytesMax)
+        default: .body(bytesMax: TestHandler.bodyBytesMax) { self.handle($0, $1) }
         }
     }
 
-    func handle(_ request: Request, _ responder: Responder) {
+    private func handle(_ request: Request, _ responder: Responder) {
         switch request.pathSegments.first ?? "" {
         case "held":
             held.signal { $0.append((request, responder)) }

@@ -3,10 +3,12 @@ internal import Glibc
 internal import Hashing
 internal import JSON
 internal import Platform
+internal import Synchronization
 
 /// The keys of a data folder: `keys.json`, replaced as a whole by `tallystick keys`, followed by the running daemon.
 ///
-/// The file is looked at (one stat) on every request, so that a revoked key is refused at once.
+/// The file is looked at (one stat) whenever the last look is over a millisecond ago, so that a revoked key is refused
+/// at once and a stat is no part of most requests.
 public final class KeyStore: Sendable {
     /// Which version of the file is loaded: a replaced file has another inode or time.
     private struct Stamp: Equatable {
@@ -46,6 +48,9 @@ public final class KeyStore: Sendable {
     public let path: String
     public let uses: KeyUses
     private let state = Lock(State())
+    /// When the file was last looked at, by the steady clock; 0: look now.
+    private let lookedAt = Atomic<UInt64>(0)
+    static let lookNanoseconds: UInt64 = 1_000_000
 
     public init(folder: String) {
         self.folder = folder
@@ -159,10 +164,14 @@ public final class KeyStore: Sendable {
         var keys = try all()
         let result = try body(&keys)
         try DurableFile.replace(path, with: KeyFile.write(keys))
+        lookedAt.store(0, ordering: .relaxed)
         return result
     }
 
     private func reloadIfChanged() {
+        let now = SteadyClock.nanoseconds()
+        let looked = lookedAt.load(ordering: .relaxed)
+        guard looked == 0 || now > looked + KeyStore.lookNanoseconds else { return }
         let current = currentStamp()
         state.withLock { state in
             guard state.stamp != current || (current == nil && !state.keys.isEmpty) else { return }
@@ -178,6 +187,7 @@ public final class KeyStore: Sendable {
             }
             state.stamp = current
         }
+        lookedAt.store(now, ordering: .relaxed)
     }
 
     private func currentStamp() -> Stamp? {

@@ -29,29 +29,34 @@ public struct KeyText: Hashable, Sendable {
         let body = KeyText.prefix + id + "_" + secret
         self.id = id
         self.secret = Array(secret.utf8)
-        self.text = body + KeyText.checksum(of: Array(body.utf8))
+        self.text = body + String(decoding: KeyText.checksum(of: Array(body.utf8)[...]), as: UTF8.self)
     }
 
     /// Nil when it is not a key of ours: wrong form or wrong checksum.
     public init?(_ bytes: some Collection<UInt8>) {
         let bytes = Array(bytes)
-        let prefix = Array(KeyText.prefix.utf8)
-        let idEnd = prefix.count + KeyText.idDigits
+        let idStart = KeyText.prefix.utf8.count
+        let idEnd = idStart + KeyText.idDigits
         let secretEnd = idEnd + 1 + KeyText.secretDigits
-        guard bytes.count == secretEnd + KeyText.checksumDigits, bytes.starts(with: prefix), bytes[idEnd] == 0x5F
+        guard bytes.count == secretEnd + KeyText.checksumDigits, bytes.starts(with: KeyText.prefix.utf8),
+            bytes[idEnd] == 0x5F
         else { return nil }
-        let digits = bytes[prefix.count..<idEnd] + bytes[(idEnd + 1)...]
-        guard digits.allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }),
-            Array(KeyText.checksum(of: Array(bytes[..<secretEnd])).utf8) == Array(bytes[secretEnd...])
-        else { return nil }
-        id = String(decoding: bytes[prefix.count..<idEnd], as: UTF8.self)
+        for index in idStart..<bytes.count where index != idEnd {
+            guard (0x30...0x39).contains(bytes[index]) || (0x61...0x66).contains(bytes[index]) else { return nil }
+        }
+        guard bytes[secretEnd...].elementsEqual(KeyText.checksum(of: bytes[..<secretEnd])) else { return nil }
+        id = String(decoding: bytes[idStart..<idEnd], as: UTF8.self)
         secret = Array(bytes[(idEnd + 1)..<secretEnd])
         text = String(decoding: bytes, as: UTF8.self)
     }
 
     public var secretHash: Digest { SHA256.hash(secret) }
 
-    private static func checksum(of bytes: [UInt8]) -> String {
-        String(SHA256.hash(bytes).hex.prefix(checksumDigits))
+    /// In hex digits.
+    private static func checksum(of bytes: ArraySlice<UInt8>) -> [UInt8] {
+        let digest = bytes.withUnsafeBytes { SHA256.hash($0) }
+        return digest.bytes.prefix(checksumDigits / 2).flatMap { [digit($0 >> 4), digit($0 & 15)] }
     }
+
+    private static func digit(_ value: UInt8) -> UInt8 { value < 10 ? 0x30 + value : 0x61 + value - 10 }
 }
