@@ -104,6 +104,13 @@ public enum NativeFormat {
         var start = 0
         var isBlank = true
         body.withUnsafeBufferPointer { bytes in
+            // Nearly always one line: this loop vectorizes.
+            var feeds = 0
+            for byte in bytes { feeds += byte == 0x0A ? 1 : 0 }
+            if feeds == 0 {
+                isBlank = bytes.allSatisfy(isSpace)
+                return
+            }
             for index in 0..<bytes.count {
                 let byte = bytes[index]
                 if byte == 0x0A {

@@ -72,13 +72,14 @@ public struct JSONWriter: Sendable {
             bytes.append(contentsOf: String(number).utf8)
             return
         }
-        let start = bytes.count
-        repeat {
-            let (quotient, digit) = rest.quotientAndRemainder(dividingBy: 10)
+        var power: UInt64 = 1
+        while rest / power >= 10 { power *= 10 }
+        while power > 0 {
+            let (digit, remainder) = rest.quotientAndRemainder(dividingBy: power)
             bytes.append(0x30 + UInt8(digit))
-            rest = quotient
-        } while rest > 0
-        bytes[start...].reverse()
+            rest = remainder
+            power /= 10
+        }
     }
 
     /// A number as written, or JSON made elsewhere: it goes out as it is.
