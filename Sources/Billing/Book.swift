@@ -20,6 +20,12 @@ public struct Book: Sendable {
         self.ledger = ledger
     }
 
+    /// Lets go of what was worked out for the shapes of calls: it comes back when it is asked for.
+    public mutating func forgetShapes() {
+        catalog.forgetShapes()
+        ledger.forgetShapes()
+    }
+
     /// Whether `event` may be stored now, for reasons beyond its shape and its key: an unknown plan, a lot id that is
     /// taken, an amount that some balance cannot hold. `occurredAt` is the event's time, or of receipt when it said
     /// none.

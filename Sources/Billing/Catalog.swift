@@ -161,6 +161,8 @@ public struct Catalog: Sendable {
     /// Every owner that was ever assigned a plan, orgs first, in byte order of names.
     public var owners: [Owner] { assignments.keys.sorted() }
 
+    mutating func forgetShapes() { remembered = ShapeMemory() }
+
     // MARK: - Inside the module
 
     /// What governs and prices `call` at `time`.

@@ -44,8 +44,7 @@ public struct Ledger: Sendable {
     private var endings: [Ending] = []
 
     var holds: [HoldKey: Hold] = [:]
-    /// Running holds, in order of (end, key).
-    var holdEndings: [HoldEnding] = []
+    var holdEndings = HoldEndings()
 
     /// The first lot or account that did not add up after it was moved (I6); nil while every credit is accounted for.
     private var firstFault: String?
@@ -126,6 +125,8 @@ public struct Ledger: Sendable {
             return sum + Int128(max(.zero, draws[draw].remaining(on: day) - held).nanos)
         }
     }
+
+    mutating func forgetShapes() { callPlaces = ShapeMemory() }
 
     // MARK: - Parts
 

@@ -71,11 +71,11 @@ extension Ledger {
 
     /// Holds whose end is at or before `time`, in order of (end, key): what the daemon records as expired.
     public func holdsEnding(through time: Timestamp) -> [Hold] {
-        holdEndings.prefix { $0.time <= time }.compactMap { holds[$0.key] }
+        holdEndings.keys(through: time).compactMap { holds[$0] }
     }
 
     /// The earliest end of a running hold: when the daemon has to look again.
-    public var nextHoldEnding: Timestamp? { holdEndings.first?.time }
+    public var nextHoldEnding: Timestamp? { holdEndings.first }
 
     /// Sets `amount` aside, on the pool as far as its credits go, then on the wallet, and the rest on the first again.
     mutating func hold(
@@ -104,29 +104,23 @@ extension Ledger {
 
     /// Puts a hold in its places, account sums included.
     private mutating func insert(_ hold: Hold) {
-        keep(hold)
+        precondition(holds[hold.key] == nil, "the hold \(hold.key) runs already")
+        holds[hold.key] = hold
+        holdEndings.insert(hold)
         move(hold, sign: 1)
     }
 
-    /// Of a state that is restored: account sums hold it already.
-    mutating func restore(_ hold: Hold) {
-        keep(hold)
-        count(hold, sign: 1)
-    }
-
-    private mutating func keep(_ hold: Hold) {
-        precondition(holds[hold.key] == nil, "the hold \(hold.key) runs already")
-        holds[hold.key] = hold
-        let ending = HoldEnding(time: hold.expiresAt, key: hold.key)
-        holdEndings.insert(ending, at: Ledger.place(of: ending, in: holdEndings))
+    /// Of a state that is restored: account sums hold them already.
+    mutating func restore(_ holds: [Hold]) {
+        self.holds = Dictionary(uniqueKeysWithValues: holds.map { ($0.key, $0) })
+        holdEndings = HoldEndings(holds)
+        for hold in holds { count(hold, sign: 1) }
     }
 
     /// Takes a hold away; nil when none runs under that key.
     mutating func release(_ key: HoldKey) -> Hold? {
         guard let hold = holds.removeValue(forKey: key) else { return nil }
-        let place = Ledger.place(of: HoldEnding(time: hold.expiresAt, key: key), in: holdEndings)
-        precondition(holdEndings[place].key == key, "the hold \(key) has no end")
-        holdEndings.remove(at: place)
+        holdEndings.remove(hold)
         move(hold, sign: -1)
         return hold
     }
@@ -154,21 +148,4 @@ extension Ledger {
         else { return }
         draws[draw].held += Money(nanos: hold.first.nanos * sign)
     }
-
-    private static func place(of ending: HoldEnding, in endings: [HoldEnding]) -> Int {
-        var (low, high) = (0, endings.count)
-        while low < high {
-            let middle = (low + high) / 2
-            let other = endings[middle]
-            let isBefore = other.time == ending.time ? other.key < ending.key : other.time < ending.time
-            if isBefore { low = middle + 1 } else { high = middle }
-        }
-        return low
-    }
-}
-
-/// When a hold ends.
-struct HoldEnding: Sendable {
-    var time: Timestamp
-    var key: HoldKey
 }

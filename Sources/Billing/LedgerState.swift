@@ -61,7 +61,7 @@ extension Ledger {
             }
             draws[draw].add(drawn.amount.nanos, on: drawn.day)
         }
-        for hold in state.holds { restore(hold) }
+        restore(state.holds)
         for index in accounts.indices {
             let left = accounts[index].lots.reduce(Money.zero) { $0 + lots[Int($1)].lot.left }
             precondition(left == accounts[index].sums.left, "lots of \(accounts[index].sums.owner) hold \(left)")

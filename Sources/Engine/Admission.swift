@@ -109,6 +109,9 @@ struct Admission {
         noteLagoUsage(event, outcome, at: occurredAt, recordedAt: recordedAt)
     }
 
+    /// What was remembered of the shapes of a log's calls is of no use for those that come.
+    mutating func forgetShapes() { book.forgetShapes() }
+
     private mutating func noteLagoUsage(
         _ event: Event, _ outcome: borrowing Outcome, at occurredAt: Timestamp, recordedAt: Timestamp
     ) {

@@ -51,6 +51,7 @@ extension LogWriter {
             throw .logIsOlder(highWater: highWater, index: index.progress)
         }
         var indexed = index.last
+        let decoder = RecordDecoder()
         var position: UInt64 = 0
         while position < highWater {
             do {
@@ -59,7 +60,7 @@ extension LogWriter {
                 ) { position, bytes in
                     let record: Record
                     do {
-                        record = try RecordCodec.decode(bytes)
+                        record = try decoder.decode(bytes)
                     } catch {
                         throw RecoveryError.record(position: position, reason: "\(error)")
                     }
@@ -81,6 +82,7 @@ extension LogWriter {
                 throw .record(position: position + 1, reason: "\(error)")
             }
         }
+        admission.forgetShapes()
         return admission
     }
 }
