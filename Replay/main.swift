@@ -57,6 +57,20 @@ let usage = """
     Exit codes: 0 it holds, 1 it does not (and says where), 2 it could not run.
     """
 
+/// What the usage says of one verb; all of it for a verb that there is not.
+func usage(of verb: String) -> String {
+    var isOf = false
+    let lines = usage.split(separator: "\n").filter { line in
+        if line.hasPrefix("  tallystick-replay ") {
+            isOf = line.dropFirst("  tallystick-replay ".count).prefix { $0 != " " } == verb
+        } else if !line.hasPrefix("    ") {
+            isOf = false
+        }
+        return isOf
+    }
+    return lines.isEmpty ? usage : lines.joined(separator: "\n")
+}
+
 enum ExitCode {
     static let holds: Int32 = 0
     static let differs: Int32 = 1
@@ -82,6 +96,10 @@ do {
         exit(ExitCode.couldNotRun)
     }
     let rest = Array(arguments.dropFirst())
+    if rest.contains("--help") || rest.contains("-h") {
+        print(usage(of: verb))
+        exit(ExitCode.holds)
+    }
     switch verb {
     case "verify":
         let words = try Arguments(rest, options: ["checkpoint"])

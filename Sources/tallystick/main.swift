@@ -42,6 +42,10 @@ func environment(_ name: String) -> String? {
 
 let arguments = Array(CommandLine.arguments.dropFirst())
 umask(0o077)
+if arguments.contains("--help") || arguments.contains("-h") {
+    Console.output(usageText())
+    exit(0)
+}
 switch arguments.first {
 case "serve":
     do {
@@ -57,7 +61,7 @@ case "import-prices":
     importPrices(Array(arguments.dropFirst()))
 case "version", "--version":
     print("tallystick \(version)")
-case "help", "--help", "-h":
+case "help":
     Console.output(usageText())
 case nil:
     Console.error(usageText())

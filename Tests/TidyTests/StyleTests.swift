@@ -28,6 +28,15 @@ private let sources = repository.files.filter { file in
     }
 }
 
+@Test func `no merge is left half done`() {
+    let marks = [String(repeating: "<", count: 7) + " ", String(repeating: ">", count: 7) + " "]
+    for file in repository.files {
+        for (index, line) in file.lines.enumerated() where marks.contains(where: { line.hasPrefix($0) }) {
+            Issue.record("a mark of a merge: \(file.place(index))")
+        }
+    }
+}
+
 @Test func `nothing is left for later`() {
     // In two parts, so that this file is not found.
     let marks = ["TO" + "DO", "FIX" + "ME", "XX" + "X"]
