@@ -197,7 +197,7 @@ extension API {
         try question.check("after", "limit")
         let after = try question.integer("after", in: 0...UInt64(Int64.max)) ?? 0
         let page = try await reader.page(
-            after: after, limit: try question.limit(), org: org, type: "authorization.denied")
+            after: after, limit: try question.limit(), org: org, type: "authorization.denied", for: question.key.org)
         return Response(
             status: 200,
             headers: [

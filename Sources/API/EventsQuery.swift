@@ -50,8 +50,8 @@ actor LogReader {
         try body()
     }
 
-    /// Up to `limit` records after `position` as NDJSON.
-    func page(after position: UInt64, limit: Int, org: Name?, type: String?) throws -> Page {
+    /// Up to `limit` records after `position` as NDJSON; `reader` is the org that may read nothing of others.
+    func page(after position: UInt64, limit: Int, org: Name?, type: String?, for reader: Name?) throws -> Page {
         var page = Page(reached: position, highWater: log.highWater)
         var writer = JSONWriter(reservingCapacity: 64 << 10)
         var found = 0
@@ -69,7 +69,7 @@ actor LogReader {
                 looked += 1
                 if let org, record.event.fact.org != org { return }
                 if let type, record.event.fact.type != type { return }
-                StoredEvent(record: record, hash: RecordCodec.hash(bytes)).write(into: &writer)
+                StoredEvent(record: record, hash: RecordCodec.hash(bytes)).write(into: &writer, for: reader)
                 page.lines += writer.bytes
                 page.lines.append(0x0A)
                 writer.removeAll()
@@ -89,7 +89,7 @@ extension API {
         guard let stored = try await reader.record(at: position),
             query.key.org == nil || stored.record.event.fact.org == query.key.org
         else { throw ProblemError(404, "not_found", "there is no event at position \(position)") }
-        return Answers.json(position: log.highWater) { stored.write(into: &$0) }
+        return Answers.json(position: log.highWater) { stored.write(into: &$0, for: query.key.org) }
     }
 
     /// NDJSON in order of position; `X-Next-After` says where to go on, also when a filter found nothing.
@@ -103,7 +103,7 @@ extension API {
         }
         let page = try await reader.page(
             after: try query.integer("after", in: 0...UInt64(Int64.max)) ?? 0, limit: try query.limit(), org: org,
-            type: type)
+            type: type, for: query.key.org)
         return Response(
             status: 200,
             headers: [

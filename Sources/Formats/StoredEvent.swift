@@ -1,4 +1,4 @@
-internal import Billing
+public import Billing
 public import Hashing
 public import JSON
 public import Records
@@ -14,7 +14,9 @@ public struct StoredEvent: Sendable {
         self.hash = hash
     }
 
-    public func write(into writer: inout JSONWriter) {
+    /// - Parameter reader: the org that may read nothing of others. What was unwound of another org's (a call that an
+    ///   amendment moved here) is left out for it.
+    public func write(into writer: inout JSONWriter, for reader: Name? = nil) {
         writer.beginObject()
         writer.member("position", integer: record.position)
         writer.member("recorded_at", string: record.recordedAt.rfc3339)
@@ -25,7 +27,9 @@ public struct StoredEvent: Sendable {
         writer.key("event")
         NativeFormat.write(record.event, into: &writer)
         // What admission found behind a correction is in no event: the bytes say it.
-        if record.event.fact.unwinds != nil { writer.member("record_hex", string: Hex.text(bytes)) }
+        if let standing = record.event.fact.unwinds, reader == nil || standing.org == reader {
+            writer.member("record_hex", string: Hex.text(bytes))
+        }
         writer.endObject()
     }
 

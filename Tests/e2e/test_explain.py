@@ -114,6 +114,17 @@ class Explained(DaemonCase):
         self.assertNotIn("unwinds", move)
         self.assertIs(move["adds_up"], True)
 
+    def test_a_confined_key_reads_no_bytes_of_what_another_org_had(self):
+        place = f"/v1/events/{self.first['move']}"
+        self.assertIn(b"acme", bytes.fromhex(self.daemon.get(place).json["record_hex"]))
+        listed = f"/v1/events?after={self.first['move'] - 1}&limit=1"
+        for answer in (self.daemon.get(place, key="beta"), self.daemon.get(listed, key="beta")):
+            self.assertEqual(answer.status, 200, answer)
+            one = answer.lines[0]
+            self.assertEqual(one["event"]["id"], "move")
+            self.assertNotIn("record_hex", one)
+            self.assertNotIn("acme", json.dumps(one))
+
     def test_the_command_line_says_the_same_from_the_log_alone(self):
         for id in self.first:
             over_http = self.explanation(id)
