@@ -88,7 +88,7 @@ public struct Book: Sendable {
 
     /// Settles what the call names, counts it and charges it.
     mutating func chargeStated(
-        _ call: Call, countsCall: Bool, rating: Rating, terms: Terms, places: Ledger.CallPlaces? = nil,
+        _ call: Call, countsCall: Bool, rating: consuming Rating, terms: Terms, places: Ledger.CallPlaces? = nil,
         at time: Timestamp
     ) -> Outcome {
         if countsCall, counts != nil, Quota.uses(call, plan: nil) {
@@ -99,8 +99,8 @@ public struct Book: Sendable {
     }
 
     private mutating func charge(
-        _ call: Call, rating: Rating, terms: Terms, places: Ledger.CallPlaces? = nil, settlement: Settlement? = nil,
-        at time: Timestamp
+        _ call: Call, rating: consuming Rating, terms: Terms, places: Ledger.CallPlaces? = nil,
+        settlement: Settlement? = nil, at time: Timestamp
     ) -> Outcome {
         let (movements, drawn) = ledger.charge(
             rating.charge, org: call.org, user: call.user, places: places, funding: terms.funding,

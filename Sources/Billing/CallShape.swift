@@ -24,11 +24,12 @@ public final class CallShape: Sendable {
         public init() {}
     }
 
-    public let dimensions: Dimensions
+    // First, and beside org and user, the first of the dimensions: what every fold asks for is on one cache line.
     /// Nil for a shape that was made for one call.
     public let family: Family?
     /// From 0 without gaps within the family; -1 without one.
     public let number: Int
+    public let dimensions: Dimensions
 
     init(_ dimensions: Dimensions) {
         self.dimensions = dimensions

@@ -103,9 +103,60 @@ void tally_sha256_blocks_accelerated(uint32_t words[8], const uint8_t *bytes, si
     _mm_storeu_si128((__m128i *)(words + 4), _mm_alignr_epi8(dchg, feba, 8));
 }
 
+// Two messages side by side: a round waits for the one before it, and while it does the other message's can run.
+__attribute__((target("sha,sse4.1,ssse3")))
+static void pair_blocks_accelerated(
+    uint32_t words[2][8], const uint8_t *const one[], const uint8_t *const other[], size_t count) {
+    const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0bLL, 0x0405060700010203LL);
+    __m128i abef[2], cdgh[2];
+    for (int m = 0; m < 2; m++) {
+        __m128i cdab = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)words[m]), 0xB1);
+        __m128i efgh = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)(words[m] + 4)), 0x1B);
+        abef[m] = _mm_alignr_epi8(cdab, efgh, 8);
+        cdgh[m] = _mm_blend_epi16(efgh, cdab, 0xF0);
+    }
+    for (size_t block = 0; block < count; block++) {
+        const __m128i abef_before[2] = {abef[0], abef[1]}, cdgh_before[2] = {cdgh[0], cdgh[1]};
+        const uint8_t *const bytes[2] = {one[block], other[block]};
+        __m128i w[2][4];
+        for (int m = 0; m < 2; m++)
+            for (int i = 0; i < 4; i++)
+                w[m][i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(bytes[m] + 16 * i)), swap);
+#pragma clang loop unroll(full)
+        for (int i = 0; i < 16; i++) {
+#pragma clang loop unroll(full)
+            for (int m = 0; m < 2; m++) {
+                __m128i sum = _mm_add_epi32(w[m][i & 3], _mm_load_si128((const __m128i *)(K + 4 * i)));
+                cdgh[m] = _mm_sha256rnds2_epu32(cdgh[m], abef[m], sum);
+                abef[m] = _mm_sha256rnds2_epu32(abef[m], cdgh[m], _mm_shuffle_epi32(sum, 0x0E));
+                if (i < 12) {
+                    __m128i next = _mm_sha256msg1_epu32(w[m][i & 3], w[m][(i + 1) & 3]);
+                    next = _mm_add_epi32(next, _mm_alignr_epi8(w[m][(i + 3) & 3], w[m][(i + 2) & 3], 4));
+                    w[m][i & 3] = _mm_sha256msg2_epu32(next, w[m][(i + 3) & 3]);
+                }
+            }
+        }
+        for (int m = 0; m < 2; m++) {
+            abef[m] = _mm_add_epi32(abef[m], abef_before[m]);
+            cdgh[m] = _mm_add_epi32(cdgh[m], cdgh_before[m]);
+        }
+    }
+    for (int m = 0; m < 2; m++) {
+        __m128i feba = _mm_shuffle_epi32(abef[m], 0x1B);
+        __m128i dchg = _mm_shuffle_epi32(cdgh[m], 0xB1);
+        _mm_storeu_si128((__m128i *)words[m], _mm_blend_epi16(feba, dchg, 0xF0));
+        _mm_storeu_si128((__m128i *)(words[m] + 4), _mm_alignr_epi8(dchg, feba, 8));
+    }
+}
+
 #else
 
 int tally_sha256_accelerated(void) { return 0; }
+
+static void pair_blocks_accelerated(
+    uint32_t words[2][8], const uint8_t *const one[], const uint8_t *const other[], size_t count) {
+    (void)words, (void)one, (void)other, (void)count;
+}
 
 void tally_sha256_blocks_accelerated(uint32_t words[8], const uint8_t *bytes, size_t count) {
     tally_sha256_blocks_portable(words, bytes, count);
@@ -173,4 +224,66 @@ void tally_sha256_of(int prefix, const void *bytes, size_t count, uint64_t diges
     }
     tally_sha256_update(&state, bytes, count);
     tally_sha256_finish(&state, digest);
+}
+
+// A message of at most this many blocks, its prefix and padding included, is hashed beside another.
+enum { PAIRED_BLOCKS_MAX = 32 };
+
+typedef struct {
+    // The first 64 bytes when there is a prefix, and the last block or two with the padding.
+    uint8_t first[64], tail[128];
+    const uint8_t *blocks[PAIRED_BLOCKS_MAX];
+    size_t count;
+} message;
+
+// 0 when the message is too long.
+static int lay_out(message *m, int prefix, const uint8_t *bytes, size_t count) {
+    size_t shift = prefix >= 0 ? 1 : 0;
+    size_t length = count + shift;
+    size_t whole = length / 64;
+    size_t held = length & 63;
+    size_t tails = held < 56 ? 1 : 2;
+    if (whole + tails > PAIRED_BLOCKS_MAX) return 0;
+    for (size_t i = 0; i < whole; i++) m->blocks[i] = bytes + 64 * i - (i > 0 ? shift : 0);
+    if (shift && whole > 0) {
+        m->first[0] = (uint8_t)prefix;
+        memcpy(m->first + 1, bytes, 63);
+        m->blocks[0] = m->first;
+    }
+    size_t before = shift && whole == 0 ? 1 : 0;
+    if (before) m->tail[0] = (uint8_t)prefix;
+    if (held > before) memcpy(m->tail + before, bytes + count - (held - before), held - before);
+    m->tail[held] = 0x80;
+    size_t total = 64 * tails;
+    memset(m->tail + held + 1, 0, total - held - 9);
+    uint64_t bits = (uint64_t)length * 8;
+    for (int i = 0; i < 8; i++) m->tail[total - 1 - i] = (uint8_t)(bits >> (8 * i));
+    for (size_t i = 0; i < tails; i++) m->blocks[whole + i] = m->tail + 64 * i;
+    m->count = whole + tails;
+    return 1;
+}
+
+void tally_sha256_of_two(
+    int prefix, const void *one, size_t one_count, const void *other, size_t other_count, uint64_t one_digest[4],
+    uint64_t other_digest[4]) {
+    message a, b;
+    if (!tally_sha256_accelerated() || !lay_out(&a, prefix, one, one_count) ||
+        !lay_out(&b, prefix, other, other_count)) {
+        tally_sha256_of(prefix, one, one_count, one_digest);
+        tally_sha256_of(prefix, other, other_count, other_digest);
+        return;
+    }
+    tally_sha256 state;
+    tally_sha256_start(&state);
+    uint32_t words[2][8];
+    memcpy(words[0], state.words, sizeof words[0]);
+    memcpy(words[1], state.words, sizeof words[1]);
+    size_t both = a.count < b.count ? a.count : b.count;
+    pair_blocks_accelerated(words, a.blocks, b.blocks, both);
+    for (size_t i = both; i < a.count; i++) tally_sha256_blocks_accelerated(words[0], a.blocks[i], 1);
+    for (size_t i = both; i < b.count; i++) tally_sha256_blocks_accelerated(words[1], b.blocks[i], 1);
+    for (int i = 0; i < 4; i++) {
+        one_digest[i] = (uint64_t)words[0][2 * i] << 32 | words[0][2 * i + 1];
+        other_digest[i] = (uint64_t)words[1][2 * i] << 32 | words[1][2 * i + 1];
+    }
 }

@@ -134,11 +134,14 @@ public struct Frame {
 
     /// The hash of a record: the leaf of RFC 6962 section 2.1.
     public static func hash(ofRecord bytes: UnsafeRawBufferPointer) -> Digest {
-        var hasher = SHA256()
-        var zero: UInt8 = 0
-        withUnsafeBytes(of: &zero) { hasher.update($0) }
-        hasher.update(bytes)
-        return hasher.finalize()
+        SHA256.hash(prefix: 0, bytes)
+    }
+
+    /// Of two records at once.
+    private static func hash(
+        ofRecord one: UnsafeRawBufferPointer, andOf other: UnsafeRawBufferPointer
+    ) -> (Digest, Digest) {
+        SHA256.hash(prefix: 0, one, other)
     }
 
     /// Recomputes every hash of the frame and hands over each record with its own. The first fault is thrown, after the
@@ -146,9 +149,25 @@ public struct Frame {
     public func verify(_ body: (UInt64, UnsafeRawBufferPointer, Digest) throws -> Void) throws {
         var hasher = SHA256()
         hasher.update(UnsafeRawBufferPointer(rebasing: bytes[..<Frame.hashedHeaderSize]))
+        // Of the record after the one that is looked at, hashed together with it.
+        var ahead: (record: UnsafeRawBufferPointer, digest: Digest)?
         for index in 0..<count {
-            let record = try record(index)
-            let digest = Frame.hash(ofRecord: record)
+            let record: UnsafeRawBufferPointer
+            let digest: Digest
+            if let known = ahead {
+                (record, digest) = known
+                ahead = nil
+            } else {
+                record = try self.record(index)
+                // What is wrong with the next one is said in its turn.
+                if index + 1 < count, let next = try? self.record(index + 1) {
+                    let digests = Frame.hash(ofRecord: record, andOf: next)
+                    digest = digests.0
+                    ahead = (next, digests.1)
+                } else {
+                    digest = Frame.hash(ofRecord: record)
+                }
+            }
             let position = firstPosition + UInt64(index)
             var raw = InlineArray<32, UInt8>(repeating: 0)
             let beginning = withUnsafeMutableBytes(of: &raw) { room -> UInt64 in

@@ -23,6 +23,13 @@ public struct MultisetDigest: Hashable, Sendable {
     public mutating func add(_ row: UnsafeRawBufferPointer) { add(hash: SHA256.hash(row)) }
     public mutating func add(_ row: [UInt8]) { add(hash: SHA256.hash(row)) }
 
+    /// Two rows, for less than one after the other.
+    public mutating func add(_ one: UnsafeRawBufferPointer, _ other: UnsafeRawBufferPointer) {
+        let hashes = SHA256.hash(one, other)
+        add(hash: hashes.0)
+        add(hash: hashes.1)
+    }
+
     /// Takes one occurrence of `row` out again. Removing what was never added leaves the digest of no set of rows.
     public mutating func remove(_ row: UnsafeRawBufferPointer) { remove(hash: SHA256.hash(row)) }
     public mutating func remove(_ row: [UInt8]) { remove(hash: SHA256.hash(row)) }

@@ -213,8 +213,12 @@ public struct RowCells: ~Copyable {
         count += 1
     }
 
+    @inline(__always)
     private mutating func reserve(_ more: Int) {
-        if byteCount + more <= byteCapacity { return }
+        if byteCount + more > byteCapacity { grow(more) }
+    }
+
+    private mutating func grow(_ more: Int) {
         while byteCount + more > byteCapacity { byteCapacity *= 2 }
         let grown = UnsafeMutablePointer<UInt8>.allocate(capacity: byteCapacity)
         grown.update(from: bytes, count: byteCount)

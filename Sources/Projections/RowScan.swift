@@ -8,6 +8,9 @@ extension DatabaseSink {
         let names = try NameTexts(of: database)
         var digest = MultisetDigest()
         var cells = RowCells()
+        // A row that waits for another one to be hashed with.
+        var waiting = RowCells()
+        var isWaiting = false
         for table in tables {
             let isName = table.isName
             try database.rows(table.rawScanSQL) { row in
@@ -19,9 +22,15 @@ extension DatabaseSink {
                         cells.append(cell)
                     }
                 }
-                digest.add(cells.canonical)
+                if isWaiting {
+                    digest.add(waiting.canonical, cells.canonical)
+                } else {
+                    swap(&waiting, &cells)
+                }
+                isWaiting.toggle()
             }
         }
+        if isWaiting { digest.add(waiting.canonical) }
         return digest
     }
 }

@@ -65,6 +65,24 @@ import Testing
         #expect(leaf.hex == "609f6e36d2405585188d5cfd761f407c7cc46a7d3f314c88270469dde315fcd1")
     }
 
+    @Test func `two at once are what each is alone`() {
+        // Every place of the padding against every other, and longer than what is hashed side by side.
+        let lengths = Array(0...131) + [1000, 1980, 1981, 1982, 1983, 2047, 2048, 5000]
+        for one in lengths {
+            for other in lengths where one <= 131 || other <= 131 || one == other {
+                let (first, second) = (Self.message(length: one), Self.message(length: other))
+                first.withUnsafeBytes { first in
+                    second.withUnsafeBytes { second in
+                        let alone = (SHA256.hash(first), SHA256.hash(second))
+                        #expect(SHA256.hash(first, second) == alone, "\(one) and \(other) bytes")
+                        let prefixed = (SHA256.hash(prefix: 7, first), SHA256.hash(prefix: 7, second))
+                        #expect(SHA256.hash(prefix: 7, first, second) == prefixed, "\(one) and \(other) bytes")
+                    }
+                }
+            }
+        }
+    }
+
     @Test func `the portable and the accelerated block functions agree`() {
         guard tally_sha256_accelerated() != 0 else { return }
         let bytes = Self.message(length: 64 * 9)
