@@ -75,8 +75,11 @@ extension JSONError {
             case .array(let number): path += Array(".\(number)".utf8)
             case .object(let name) where !name.isEmpty:
                 if !path.isEmpty { path.append(0x2E) }
-                // A name that could not be read may hold anything.
-                path += bytes[name].prefix(pathNameBytesMax).map { $0 < 0x20 || $0 == 0x7F ? 0x3F : $0 }
+                // A name that could not be read may hold anything. What is no UTF-8 would be three bytes for each.
+                let isText = String(validating: bytes[name], as: UTF8.self) != nil
+                path += bytes[name].prefix(pathNameBytesMax).map { byte in
+                    byte < 0x20 || byte == 0x7F || byte >= 0x80 && !isText ? 0x3F : byte
+                }
                 if name.count > pathNameBytesMax { path += Array("...".utf8) }
             case .object: break
             }

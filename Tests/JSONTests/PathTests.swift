@@ -41,6 +41,15 @@ import Testing
         #expect(path.hasPrefix(String(repeating: "n", count: 64) + "....n"))
     }
 
+    @Test func `a name that is not UTF-8 is as long as one that is`() {
+        let name = [UInt8](repeating: 0xFF, count: 100)
+        let bytes = Array("{\"a\":{\"".utf8) + name + Array("\"".utf8)
+        let path = JSONError(offset: bytes.count - 1, reason: "").path(in: bytes)
+        #expect(path == "a." + String(repeating: "?", count: 64) + "...")
+        let text = Array("{\"\u{e9}\":".utf8)
+        #expect(JSONError(offset: text.count, reason: "").path(in: text) == "\u{e9}")
+    }
+
     @Test func `any bytes have a path`() {
         var state: UInt64 = 1
         for _ in 0..<2000 {
