@@ -1,9 +1,8 @@
 internal import CLMDB
 import Platform
 
-/// The key index on disk: one LMDB environment with the databases "meta", "runs", "blocks" and "controls". Written by
-/// one
-/// thread at a time, read by any.
+/// The key index on disk: one LMDB environment with the databases "meta", "runs" and "blocks". Written by one thread at
+/// a time, read by any.
 final class IndexStore: Sendable {
     static let format: UInt64 = 1
     /// Blocks that one transaction writes or deletes at most: 16 MiB, far from LMDB's limits on dirty pages.
@@ -13,14 +12,12 @@ final class IndexStore: Sendable {
     struct Content {
         var progress: UInt64
         var runs: [Run]
-        var controls: [UInt64]
     }
 
     private let environment: Environment
     private let meta: Database
     private let runs: Database
     private let blocks: Database
-    private let controls: Database
 
     /// Throws `.corrupt`, `.notALog`, `.newerFormat` or `.tooShort` when what is there is of no use.
     static func open(
@@ -50,7 +47,6 @@ final class IndexStore: Sendable {
         meta = try database("meta", 0)
         runs = try database("runs", MDB_INTEGERKEY)
         blocks = try database("blocks", MDB_INTEGERKEY)
-        controls = try database("controls", MDB_INTEGERKEY)
         if let found = LogMeta.number(try getValue(transaction.handle, meta, "format")) {
             guard found == IndexStore.format else {
                 throw .newerFormat(folder: folder, found: found, known: IndexStore.format)
@@ -71,27 +67,12 @@ final class IndexStore: Sendable {
         guard let progress = LogMeta.number(try getValue(transaction.handle, meta, "progress")) else {
             throw .corrupt(position: 0, reason: "key index: it has no progress")
         }
-        var content = Content(progress: progress, runs: [], controls: [])
+        var content = Content(progress: progress, runs: [])
         let runsCursor = try Cursor(transaction.handle, runs)
         var entry = try runsCursor.move(MDB_FIRST)
         while let (key, value) = entry {
             content.runs.append(try Run(number: integerKey(key), value))
             entry = try runsCursor.move(MDB_NEXT)
-        }
-        let controlsCursor = try Cursor(transaction.handle, controls)
-        entry = try controlsCursor.move(MDB_FIRST)
-        while let (key, value) = entry {
-            guard try integerKey(key) == UInt64(content.controls.count), value.count % 8 == 0 else {
-                throw .corrupt(position: 0, reason: "key index: its list of controls is damaged")
-            }
-            for offset in stride(from: 0, to: value.count, by: 8) {
-                let position = value.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
-                guard position > content.controls.last ?? 0 else {
-                    throw .corrupt(position: 0, reason: "key index: its controls do not ascend")
-                }
-                content.controls.append(position)
-            }
-            entry = try controlsCursor.move(MDB_NEXT)
         }
         return content
     }
@@ -123,35 +104,27 @@ final class IndexStore: Sendable {
 
     // MARK: Writing a table
 
-    /// Writes a full table as a run, with progress and controls, in one transaction. Nil when the table was empty.
-    func write(_ frozen: KeyIndex.Frozen, number: UInt64) throws(LogError) -> Run? {
+    /// Writes a table, not an empty one, as a run, and the progress with it, in one transaction.
+    func write(_ frozen: KeyIndex.Frozen, number: UInt64) throws(LogError) -> Run {
         let entries = frozen.table.entries.sorted(by: Run.precedes)
-        var run: Run?
+        precondition(!entries.isEmpty, "a run of no keys")
         // As blocks, and as a filter.
         try environment.checkRoom(for: 2 * entries.count * MemoryLayout<KeyIndex.Entry>.stride)
         let transaction = try WriteTransaction(environment)
-        if !entries.isEmpty {
-            var fences: [UInt64] = []
-            var filter = BloomFilter(keys: entries.count)
-            for start in stride(from: 0, to: entries.count, by: Run.blockEntries) {
-                let block = entries[start..<min(start + Run.blockEntries, entries.count)]
-                for entry in block { filter.insert(entry.keyHash) }
-                // Not MDB_APPEND: a merge with a lower number may be under way beside it.
-                try putValue(
-                    transaction.handle, blocks, Run.blockKey(number, fences.count),
-                    count: Run.blockSize(block.count), flags: 0
-                ) { Run.encode(block, $0) }
-                fences.append(entries[start].keyHash.0)
-            }
-            let written = Run(number: number, level: 0, count: entries.count, fences: fences, filter: filter)
-            try store(written, transaction.handle)
-            run = written
-        }
-        if !frozen.controls.isEmpty {
+        var fences: [UInt64] = []
+        var filter = BloomFilter(keys: entries.count)
+        for start in stride(from: 0, to: entries.count, by: Run.blockEntries) {
+            let block = entries[start..<min(start + Run.blockEntries, entries.count)]
+            for entry in block { filter.insert(entry.keyHash) }
+            // Not MDB_APPEND: a merge with a lower number may be under way beside it.
             try putValue(
-                transaction.handle, controls, UInt64(frozen.controlsStored), count: frozen.controls.count * 8, flags: 0
-            ) { room in frozen.controls.withUnsafeBytes { room.copyMemory(from: $0) } }
+                transaction.handle, blocks, Run.blockKey(number, fences.count),
+                count: Run.blockSize(block.count), flags: 0
+            ) { Run.encode(block, $0) }
+            fences.append(entries[start].keyHash.0)
         }
+        let run = Run(number: number, level: 0, count: entries.count, fences: fences, filter: filter)
+        try store(run, transaction.handle)
         try putValue(transaction.handle, meta, "progress", LogMeta.integer(frozen.progress))
         try transaction.commit()
         return run
@@ -196,8 +169,7 @@ final class IndexStore: Sendable {
     }
 
     /// Takes a merge a step further. Gives the new run when it is complete; its parts are then no runs any more, and
-    /// their
-    /// blocks wait for `deleteBlocks`.
+    /// their blocks wait for `deleteBlocks`.
     func step(_ merge: Merge) throws(LogError) -> Run? {
         try environment.checkRoom(
             for: IndexStore.blocksPerTransaction * Run.blockSize(Run.blockEntries) + 2 * merge.count)
@@ -293,8 +265,7 @@ final class IndexStore: Sendable {
     }
 
     /// Deletes the blocks that belong to no run: a merge, or the deletion after one, that a crash cut short. A run
-    /// whose
-    /// last block is missing is found here too.
+    /// whose last block is missing is found here too.
     private func deleteOrphans(_ known: [Run]) throws(LogError) {
         let blocksOf = Dictionary(uniqueKeysWithValues: known.map { ($0.number, $0.fences.count) })
         while true {

@@ -69,7 +69,7 @@ final class IndexWorker: @unchecked Sendable {
     private func write(_ frozen: KeyIndex.Frozen) throws(LogError) {
         let run = try store.write(frozen, number: takeNumber())
         shared.signal { shared in
-            if let run { shared.runs.append(run) }
+            shared.runs.append(run)
             shared.progress = frozen.progress
             shared.frozen = nil
             shared.failure = nil

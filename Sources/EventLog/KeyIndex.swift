@@ -50,9 +50,6 @@ public final class KeyIndex: @unchecked Sendable {
         var table: Memtable
         /// Every key up to here is in it or in the runs.
         var progress: UInt64
-        /// Those that are not on disk yet, and how many are.
-        var controls: [UInt64]
-        var controlsStored: Int
     }
 
     /// What writer and helper share.
@@ -73,8 +70,6 @@ public final class KeyIndex: @unchecked Sendable {
     private let memtableMax: Int
     private var table: Memtable
     private var lastInserted: UInt64
-    private var allControls: [UInt64]
-    private var controlsFrozen: Int
     private var helper: Thread?
     private let lock: FolderLock
 
@@ -121,8 +116,6 @@ public final class KeyIndex: @unchecked Sendable {
         self.memtableMax = memtableMax
         table = Memtable(capacity: memtableMax)
         lastInserted = content.progress
-        allControls = content.controls
-        controlsFrozen = content.controls.count
         shared = Condition(Shared(runs: content.runs, progress: content.progress))
         let worker = IndexWorker(store: store, shared: shared)
         helper = Thread(name: "key-index") { worker.run() }
@@ -145,7 +138,7 @@ public final class KeyIndex: @unchecked Sendable {
 
     // MARK: Keys
 
-    /// Every key up to this position, and every control, is in runs on disk.
+    /// Every key up to this position is in runs on disk.
     public var progress: UInt64 { shared.withLock { $0.progress } }
 
     /// The last position inserted, in memory or on disk.
@@ -203,10 +196,7 @@ public final class KeyIndex: @unchecked Sendable {
             if table.entries.count % memtableMax == 0 { shared.signal { $0.isResting = false } }
             return
         }
-        let frozen = Frozen(
-            table: table, progress: lastInserted, controls: Array(allControls[controlsFrozen...]),
-            controlsStored: controlsFrozen)
-        controlsFrozen = allControls.count
+        let frozen = Frozen(table: table, progress: lastInserted)
         table = Memtable(capacity: memtableMax)
         shared.signal { shared in
             shared.frozen = frozen
@@ -220,7 +210,7 @@ public final class KeyIndex: @unchecked Sendable {
             // Whatever stopped the helper before, it tries again now.
             shared.signal { $0.isResting = false }
             try waitForHelper { $0.frozen == nil }
-            if table.entries.isEmpty && controlsFrozen == allControls.count { return }
+            if table.entries.isEmpty { return }
             freeze()
         }
     }
@@ -239,17 +229,4 @@ public final class KeyIndex: @unchecked Sendable {
         try flush()
         try waitForHelper { Run.mergeable($0.runs) == nil }
     }
-
-    // MARK: Controls
-
-    /// Notes the position of a record that changes how later ones are judged (plans, prices, credits). Positions
-    /// ascend;
-    /// one that is known already is ignored.
-    public func insertControl(_ position: UInt64) {
-        if let last = allControls.last, position <= last { return }
-        allControls.append(position)
-    }
-
-    /// All of them, ascending; on disk as far as `progress`.
-    public func controls() -> [UInt64] { allControls }
 }

@@ -58,7 +58,6 @@ public struct KeyIndexCheck {
         sums = [UInt64](repeating: 0, count: Int(progress / KeyIndexCheck.positionsPerSum) + 1)
         let runsCursor = try Cursor(transaction.handle, try database("runs", MDB_INTEGERKEY))
         let blocks = try database("blocks", MDB_INTEGERKEY)
-        _ = try database("controls", MDB_INTEGERKEY)
         var entry = try runsCursor.move(MDB_FIRST)
         while let (key, value) = entry {
             let run = try Run(number: integerKey(key), value)

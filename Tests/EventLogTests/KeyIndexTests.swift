@@ -16,7 +16,6 @@ import Testing
         var entries: [Key: [(position: UInt64, content: UInt64)]] = [:]
         var keys: [Key] = []
         var position: UInt64 = 0
-        var controls: [UInt64] = []
 
         /// One more key: random mostly, some equal in the first word, some in the whole, as nature will not give them.
         mutating func next() -> KeyIndex.Entry {
@@ -51,7 +50,7 @@ import Testing
     func `keys are found for ever, through flushes, merges and restarts`(seed: UInt64) throws {
         try withFolder { folder in
             var model = Model(random: Seeded(seed))
-            var log: [(entry: KeyIndex.Entry, isControl: Bool)] = []
+            var log: [KeyIndex.Entry] = []
             var wrong = 0
             var runsMax = 0
             for _ in 0..<6 {
@@ -59,20 +58,11 @@ import Testing
                 #expect(index.resetReason == nil)
                 #expect(index.progress <= model.position)
                 // What the engine does at start: insert again from the log what the runs do not have.
-                for (entry, isControl) in log where entry.position > index.progress {
-                    index.insert(entry)
-                    if isControl { index.insertControl(entry.position) }
-                }
-                #expect(index.controls() == model.controls)
+                for entry in log where entry.position > index.progress { index.insert(entry) }
                 for _ in 0..<3000 {
                     let entry = model.next()
                     index.insert(entry)
-                    let isControl = Int.random(in: 0..<50, using: &model.random) == 0
-                    if isControl {
-                        index.insertControl(entry.position)
-                        model.controls.append(entry.position)
-                    }
-                    log.append((entry, isControl))
+                    log.append(entry)
                     let old = model.keys[Int.random(in: 0..<model.keys.count, using: &model.random)]
                     if try !model.agrees(index, old) { wrong += 1 }
                     let absent = Key(high: old.high, low: model.random.next())
@@ -85,7 +75,7 @@ import Testing
             }
             #expect(wrong == 0)
             let index = try KeyIndex.open(folder: folder, highWater: model.position, memtableMax: 60)
-            for (entry, _) in log where entry.position > index.progress { index.insert(entry) }
+            for entry in log where entry.position > index.progress { index.insert(entry) }
             try index.settle()
             #expect(index.progress == model.position)
             for key in model.entries.keys where try !model.agrees(index, key) { wrong += 1 }
@@ -103,12 +93,8 @@ import Testing
             }
             for _ in 0..<2 {
                 let index = try KeyIndex.open(folder: folder, memtableMax: 64)
-                #expect(index.progress == 0 && index.controls().isEmpty)
+                #expect(index.progress == 0)
                 for entry in entries { index.insert(entry) }
-                index.insertControl(5)
-                index.insertControl(5)
-                index.insertControl(3)
-                index.insertControl(9)
                 try index.close()
                 #expect(try index.entries(for: (500 << 40, 1)).map(\.position) == [500])
                 try Folder.remove(folder)
@@ -123,19 +109,15 @@ import Testing
                 for position in 1...10 {
                     index.insert(.init(keyHash: (1, UInt64(position)), position: UInt64(position), contentHash: (2, 3)))
                 }
-                index.insertControl(4)
                 try index.close()
             }
             do {
                 let index = try KeyIndex.open(folder: folder, memtableMax: 64)
-                #expect(index.progress == 10 && index.controls() == [4])
+                #expect(index.progress == 10)
                 #expect(try index.entries(for: (1, 7)).map(\.position) == [7])
                 #expect(try index.entries(for: (1, 11)).isEmpty)
-                // Controls alone are written too.
-                index.insertControl(8)
                 try index.close()
             }
-            #expect(try KeyIndex.open(folder: folder, memtableMax: 64).controls() == [4, 8])
         }
     }
 
