@@ -40,16 +40,7 @@ enum PackWriter {
             writer.member("end", string: period.upperBound.rfc3339)
             writer.member("log_id", string: Hex.text(logID))
             writer.member("position", integer: position)
-            writer.key("files")
-            writer.beginArray()
-            for file in files {
-                writer.beginObject()
-                writer.member("name", string: file.name)
-                writer.member("bytes", integer: file.bytes)
-                writer.member("sha256", string: file.hash.hex)
-                writer.endObject()
-            }
-            writer.endArray()
+            Manifest.write(files, into: &writer)
             writer.endObject()
         }
     }

@@ -1,6 +1,6 @@
 public import Billing
 public import Hashing
-internal import JSON
+public import JSON
 
 /// What a snapshot says of itself: `manifest.json`, in one spelling only, so that its hash stands for all of it
 /// (Schemas/SNAPSHOT.md).
@@ -90,6 +90,13 @@ public struct Manifest: Hashable, Sendable {
             writer.endObject()
         }
         writer.endArray()
+        Manifest.write(files, into: &writer)
+        writer.endObject()
+        return writer.bytes + [0x0A]
+    }
+
+    /// The member "files" of a manifest, of whatever it is.
+    public static func write(_ files: [File], into writer: inout JSONWriter) {
         writer.key("files")
         writer.beginArray()
         for file in files {
@@ -100,8 +107,6 @@ public struct Manifest: Hashable, Sendable {
             writer.endObject()
         }
         writer.endArray()
-        writer.endObject()
-        return writer.bytes + [0x0A]
     }
 
     /// What manifest.sha256 holds.
