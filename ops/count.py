@@ -1,7 +1,13 @@
-"""Reads the log of one step of ops/test and prints "passed failed". Usage: count.py LOG STATUS"""
+"""Reads the log of one step of ops/test. Usage: count.py LOG STATUS
+
+First line: "passed failed". After it, what failed: the lines of the log that name or explain a failure, each once.
+"""
 
 import re
 import sys
+
+# Lines told of a failed step: enough to see what broke, few enough to stay below the table.
+TOLD_MAX = 30
 
 text = open(sys.argv[1], errors="replace").read()
 status = int(sys.argv[2])
@@ -28,3 +34,15 @@ if status != 0 and failed == 0:
 elif status == 0 and passed == 0:
     passed = 1
 print(passed, failed)
+
+if failed:
+    # Swift Testing's and the compiler's words, unittest's, a Python exception's, a sanitizer's.
+    telling = re.compile(
+        r"recorded an issue at|^✘|: error: |^(?:FAIL|ERROR): |^\w*(?:Error|Exception)\b|^WARNING: \w+Sanitizer|^==\d+==ERROR|^SUMMARY:")
+    told = list(dict.fromkeys(line for line in text.splitlines() if telling.search(line)))
+    # A step may fail without any of these; then its end is the best there is.
+    told = told or text.splitlines()[-5:]
+    for line in told[:TOLD_MAX]:
+        print("  " + line[:400])
+    if len(told) > TOLD_MAX:
+        print(f"  and {len(told) - TOLD_MAX} lines more")
