@@ -268,7 +268,7 @@ public final class API: Sendable {
     /// Hands a submission to the writer; an empty one is answered at once.
     func submit(_ submission: Submission, completion: @escaping @Sendable (Result<Receipt, ProblemError>) -> Void) {
         guard !submission.isEmpty else {
-            completion(.success(Receipt(verdicts: [], highWater: log.highWater)))
+            completion(.success(Receipt(verdicts: [], recordedAt: now(), highWater: log.highWater)))
             return
         }
         let answer: LogWriter.Completion = { result in

@@ -24,7 +24,6 @@ extension API {
             return
         }
         let sound = items.filter(\.faults.isEmpty)
-        let now = self.now()
         ingest(
             sound.enumerated().map { DoorItem(index: $0.offset, outcome: $0.element.outcome) }, door: .lago, key: key
         ) { result in
@@ -33,12 +32,14 @@ extension API {
                 answer(error.response)
             case .success(let outcome):
                 let refused = API.refusals(of: items, verdicts: outcome.verdicts)
-                var reply: LagoAnswer
-                if refused.isEmpty {
-                    reply = batch ? .stored(items, recordedAt: now) : .stored(items[0], recordedAt: now)
-                } else {
-                    reply = batch ? .invalid(batch: refused) : .invalid(refused[0].faults)
-                }
+                // The recorded time: what `GET` of the event says later.
+                let time = outcome.recordedAt
+                let reply: LagoAnswer =
+                    if refused.isEmpty {
+                        batch ? .stored(items, recordedAt: time) : .stored(items[0], recordedAt: time)
+                    } else {
+                        batch ? .invalid(batch: refused) : .invalid(refused[0].faults)
+                    }
                 answer(API.response(reply, position: outcome.highWater))
             }
         }

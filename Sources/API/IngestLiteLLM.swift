@@ -30,6 +30,8 @@ extension API {
         var skipped = 0
         var lastPosition: UInt64?
         var highWater: UInt64 = 0
+        /// Of what was stored.
+        var recordedAt = Timestamp(microseconds: 0)
         /// One for each item that became an event, in order.
         var verdicts: [Verdict] = []
     }
@@ -68,6 +70,7 @@ extension API {
                 var parked = alreadyParked
                 outcome.verdicts = receipt.verdicts
                 outcome.highWater = receipt.highWater
+                outcome.recordedAt = receipt.recordedAt
                 for (verdict, facts) in zip(receipt.verdicts, eventFacts) {
                     switch verdict {
                     case .stored(let position, _):

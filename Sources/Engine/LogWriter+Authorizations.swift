@@ -150,6 +150,6 @@ extension LogWriter {
     private func append(_ fact: Fact, id: Name, time: Timestamp, by key: Name?) -> Verdict {
         var submission = Submission(door: .daemon, key: key)
         submission.add(Event(source: Admission.source, id: id, time: time, fact: fact))
-        return admit(submission)[0]
+        return admit(submission, at: recordingTime())[0]
     }
 }

@@ -187,10 +187,11 @@ public final class LogWriter: @unchecked Sendable {
                 completion(.failure(.full))
                 return
             }
-            let verdicts = admit(submission)
+            let recordedAt = recordingTime()
+            let verdicts = admit(submission, at: recordedAt)
             group.waiting.append(
                 Waiting(verdicts: verdicts) { result in
-                    completion(result.map { Receipt(verdicts: verdicts, highWater: $0) })
+                    completion(result.map { Receipt(verdicts: verdicts, recordedAt: recordedAt, highWater: $0) })
                 })
             if group.ends.count >= limits.groupRecordsMax || group.arena.count >= limits.groupBytesMax {
                 commitGroup()
@@ -210,10 +211,9 @@ public final class LogWriter: @unchecked Sendable {
         }
     }
 
-    func admit(_ submission: Submission) -> [Verdict] {
+    func admit(_ submission: Submission, at recordedAt: Timestamp) -> [Verdict] {
         var verdicts: [Verdict] = []
         verdicts.reserveCapacity(submission.count)
-        let recordedAt = recordingTime()
         let history = History(stored: lookUp, position: position, record: record)
         for item in submission.items {
             let decision: Admission.Decision
@@ -356,7 +356,7 @@ public final class LogWriter: @unchecked Sendable {
         guard !events.isEmpty else { return }
         var submission = Submission(door: .daemon, key: nil, reservingEvents: events.count)
         for event in events { submission.add(event) }
-        for case .rejected(let rejection) in admit(submission) {
+        for case .rejected(let rejection) in admit(submission, at: recordingTime()) {
             onFatal("the daemon's own event was rejected: \(rejection)")
         }
         commitGroup()

@@ -66,11 +66,14 @@ public enum Verdict: Hashable, Sendable {
 /// The writer's answer to a submission: one verdict an event, in order. Given only once everything stored is durable.
 public struct Receipt: Sendable {
     public var verdicts: [Verdict]
+    /// The recording time of what was stored.
+    public var recordedAt: Timestamp
     /// High water after the commit: a reader that waits for it sees everything this answer speaks of.
     public var highWater: UInt64
 
-    public init(verdicts: [Verdict], highWater: UInt64) {
+    public init(verdicts: [Verdict], recordedAt: Timestamp, highWater: UInt64) {
         self.verdicts = verdicts
+        self.recordedAt = recordedAt
         self.highWater = highWater
     }
 }

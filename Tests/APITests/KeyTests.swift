@@ -59,7 +59,6 @@ struct KeyTests {
             #expect(store.key(for: KeyText().text.utf8, at: now) == nil)
             // As `tallystick keys revoke` does beside a running daemon.
             try KeyStore(folder: Folder.parent(of: store.path)).revoke(name: Name(checked: "one"), now: now)
-            waitForLook()
             #expect(store.key(for: text.text.utf8, at: now) == nil)
         }
     }

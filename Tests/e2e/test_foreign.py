@@ -159,7 +159,11 @@ class Lago(DaemonCase):
                 event = answer.json["event"]
                 self.assertEqual(event["timestamp"], shown or event["created_at"])
                 found = self.daemon.get(f"/api/v1/events/ts{number}").json["event"]
-                self.assertEqual((found["timestamp"], found["lago_id"]), (event["timestamp"], event["lago_id"]))
+                self.assertEqual(found, event)
+        # A time that was not given is the recorded one from the first answer on, also across the end of a millisecond.
+        for number in range(60):
+            event = self.daemon.post("/api/v1/events", {"event": self.line(f"now{number}")}).json["event"]
+            self.assertEqual(self.daemon.get(f"/api/v1/events/now{number}").json["event"], event)
         for number, bad in enumerate(["2026-11-22T07:52:05Z", "", "x", True, [NOW], {}, NOW * 1000, "NaN", " 1"]):
             with self.subTest(bad):
                 answer = self.daemon.post("/api/v1/events", {"event": self.line(f"bad{number}", timestamp=bad)})

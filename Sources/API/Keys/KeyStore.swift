@@ -7,8 +7,8 @@ internal import Synchronization
 
 /// The keys of a data folder: `keys.json`, replaced as a whole by `tallystick keys`, followed by the running daemon.
 ///
-/// The file is looked at (one stat) whenever the last look is over a millisecond ago, so that a revoked key is refused
-/// at once and a stat is no part of most requests.
+/// The file is looked at (one stat) whenever the last look is over a millisecond ago, so that a stat is no part of most
+/// requests; whoever changes the file waits that long, so that a revoked key is refused at once.
 public final class KeyStore: Sendable {
     /// Which version of the file is loaded: a replaced file has another inode or time.
     private struct Stamp: Equatable {
@@ -157,7 +157,8 @@ public final class KeyStore: Sendable {
         }
     }
 
-    /// Reads, changes and replaces the file, one program at a time.
+    /// Reads, changes and replaces the file, one program at a time. Returns when every daemon that runs on it will look
+    /// before it opens for another key: with the return of `tallystick keys revoke` the key is refused.
     private func changing<Result>(_ body: (inout [Key]) throws -> Result) throws -> Result {
         guard let lock = try FolderLock(folder: folder, name: "keys.lock") else { throw StoreError.busy }
         defer { withExtendedLifetime(lock) {} }
@@ -165,6 +166,7 @@ public final class KeyStore: Sendable {
         let result = try body(&keys)
         try DurableFile.replace(path, with: KeyFile.write(keys))
         lookedAt.store(0, ordering: .relaxed)
+        usleep(UInt32(2 * KeyStore.lookNanoseconds / 1000))
         return result
     }
 

@@ -2,6 +2,7 @@
 // JSON, encoding and answers. Arguments: a data folder with a key, and a port.
 import API
 import Audit
+import Billing
 import Engine
 import EventLog
 import Glibc
@@ -21,7 +22,7 @@ final class NullLog: Sendable {
         let verdicts = (0..<submission.count).map { index in
             Verdict.stored(position: end - UInt64(submission.count - 1 - index), hash: .zero)
         }
-        completion(.success(Receipt(verdicts: verdicts, highWater: end)))
+        completion(.success(Receipt(verdicts: verdicts, recordedAt: Timestamp(microseconds: 0), highWater: end)))
     }
 }
 
