@@ -6,6 +6,7 @@ import resource
 import select
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import threading
@@ -234,18 +235,21 @@ print(times[len(times) * 99 // 100], len(times))
 class SlowClients(DaemonCase):
     COUNT = 1000
 
-    def healthy_p99(self, seconds):
-        made = subprocess.run(
-            [sys.executable, "-c", HEALTHY, str(self.daemon.port), str(seconds)], capture_output=True, text=True,
-            check=True, timeout=seconds + 60)
-        return float(made.stdout.split()[0])
+    def healthy_p99(self):
+        """Of three times three seconds the middle one: what else the machine does in a moment is not ours to answer."""
+        times = []
+        for _ in range(3):
+            made = subprocess.run([sys.executable, "-c", HEALTHY, str(self.daemon.port), "3"], capture_output=True,
+                                  text=True, check=True, timeout=60)
+            times.append(float(made.stdout.split()[0]))
+        return statistics.median(times)
 
     def test_a_thousand_are_closed_in_15_seconds_and_nobody_else_notices(self):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         key = self.daemon.key()
-        before = self.healthy_p99(3)
+        before = self.healthy_p99()
         alive, events = {}, select.epoll()
         self.addCleanup(events.close)
         for number in range(self.COUNT):
@@ -267,7 +271,7 @@ class SlowClients(DaemonCase):
             alive[client.fileno()] = (kind, client)
         start = time.monotonic()
         during = {}
-        healthy = threading.Thread(target=lambda: during.update(p99=self.healthy_p99(9)))
+        healthy = threading.Thread(target=lambda: during.update(p99=self.healthy_p99()))
         healthy.start()
         drip, closed = start, [0, 0, 0, 0]
         while alive and time.monotonic() < start + 20:
