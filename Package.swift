@@ -55,10 +55,12 @@ let package = Package(
         program(
             "tallystick-alerts", uses: ["Hashing", "JSON", "Platform"], path: "Sources/tallystick-alerts"),
         program(
-            "tallystick-bench", uses: ["Platform"], path: "ops/bench", exclude: ["run", "http", "http-server"]),
+            "tallystick-bench", uses: ["Platform"], path: "ops/bench", exclude: ["RESULTS.md", "run", "http", "http-server"]),
         program(
             "tallystick-bench-http",
-            uses: ["API", "Audit", "Server", "HTTP", "Engine", "EventLog", "Projections", "Hashing", "Platform"],
+            uses: [
+                "API", "Audit", "Billing", "Server", "HTTP", "Engine", "EventLog", "Projections", "Hashing", "Platform",
+            ],
             path: "ops/bench/http-server"),
 
         // Machinery.

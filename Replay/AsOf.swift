@@ -19,14 +19,15 @@ func asOf(_ rest: [String]) throws -> Int32 {
     guard owner != nil || what == "tokens" else {
         throw Refusal(text: "whose \(what)? --org ORG or --user USER (tokens alone may be everyone's)")
     }
-    let known = try folder.position(of: arguments["known"], "known") ?? folder.log.highWater
+    let moment = try folder.moment(arguments["known"], "known")
+    let known = moment.position
     let past = Past(known: known, effective: try arguments.time("effective"))
     var meter = Meter("as-of", total: known)
     var reporter = try PastReporter(past, of: owner, log: folder.source) { meter.reach($0) }
     try arguments.ask(&reporter)
     try folder.source.forEach(through: known, progress: { meter.reach($0) }) { try reporter.take($0) }
     _ = meter.end()
-    let report = try reporter.report()
+    let report = try reporter.report(at: moment.time)
     if arguments.json {
         var writer = JSONWriter()
         writer.object { writer in

@@ -12,9 +12,8 @@ import Records
 func diffBetween(_ arguments: Arguments, _ ends: (String, String)) throws -> Int32 {
     let folder = try DataFolder(try arguments.folder())
     let owner = try arguments.neededOwner()
-    guard let first = try folder.position(of: ends.0, "between"),
-        let last = try folder.position(of: ends.1, "between")
-    else { preconditionFailure("two ends were given") }
+    let (from, to) = (try folder.moment(ends.0, "between"), try folder.moment(ends.1, "between"))
+    let (first, last) = (from.position, to.position)
     guard first <= last else { throw Refusal(text: "--between: \(ends.0) is after \(ends.1)") }
     var meter = Meter("diff", total: last)
     var reporter = try PastReporter(Past(known: last), of: owner, log: folder.source)
@@ -23,7 +22,7 @@ func diffBetween(_ arguments: Arguments, _ ends: (String, String)) throws -> Int
         try reporter.take(record)
         _ = try usage.changes(of: record)
     }
-    let then = try reporter.report()
+    let then = try reporter.report(at: from.time)
     var difference = Difference(owner: owner)
     let output = DiffOutput(json: arguments.json)
     output.begin(owner, first, then, last)
@@ -36,7 +35,7 @@ func diffBetween(_ arguments: Arguments, _ ends: (String, String)) throws -> Int
         output.write(record, movements, changes)
     }
     _ = meter.end()
-    let now = try reporter.report()
+    let now = try reporter.report(at: to.time)
     let fault = difference.fault(from: then, to: now)
     output.end(now, difference, fault)
     return fault == nil ? ExitCode.holds : ExitCode.differs

@@ -18,18 +18,19 @@ func explain(_ rest: [String]) throws -> Int32 {
         throw Refusal(text: "explain what? One of --position N, --balance, --calls, --tokens, --lago-line ID")
     }
     let folder = try DataFolder(try arguments.folder())
-    let known = try folder.position(of: arguments["known"], "known") ?? folder.log.highWater
+    let moment = try folder.moment(arguments["known"], "known")
+    let known = moment.position
     if let position = try arguments.integer("position", in: 1...UInt64(Int64.max)) {
         return try explainRecord(at: position, in: folder, known: known, json: arguments.json)
     }
     if let line = arguments["lago-line"] { return try explainLagoLine(line, in: folder, json: arguments.json) }
     if arguments.has("balance") {
         return try explainBalance(
-            of: try arguments.neededOwner(), in: folder, known: known, json: arguments.json)
+            of: try arguments.neededOwner(), in: folder, known: moment, json: arguments.json)
     }
     let isCalls = arguments.has("calls")
     let owner = isCalls ? try arguments.neededOwner() : try arguments.owner()
-    return try explainUsage(arguments, calls: isCalls, of: owner, in: folder, known: known)
+    return try explainUsage(arguments, calls: isCalls, of: owner, in: folder, known: moment)
 }
 
 private func explainRecord(at position: UInt64, in folder: DataFolder, known: UInt64, json: Bool) throws -> Int32 {

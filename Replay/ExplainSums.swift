@@ -7,7 +7,8 @@ import Projections
 import Records
 
 /// `explain --balance`: every movement that made an owner's balance, and the lots that hold it.
-func explainBalance(of owner: Owner, in folder: DataFolder, known: UInt64, json: Bool) throws -> Int32 {
+func explainBalance(of owner: Owner, in folder: DataFolder, known moment: KnownMoment, json: Bool) throws -> Int32 {
+    let known = moment.position
     let list = ListOutput(json: json, meter: Meter("explain", total: known))
     list.begin("movements") { $0.owner(owner) }
     var fold = try StatementFold(of: owner, log: folder.source)
@@ -28,7 +29,7 @@ func explainBalance(of owner: Owner, in folder: DataFolder, known: UInt64, json:
             }
         }
     }
-    let judgedAt = try folder.source.record(at: known)?.recordedAt ?? .earliest
+    let judgedAt = try moment.time ?? folder.source.record(at: known)?.recordedAt ?? .earliest
     guard let summary = fold.summary(at: judgedAt) else {
         throw Refusal(text: "nothing is known of \(ExplanationText.text(owner))")
     }
@@ -64,14 +65,15 @@ func explainBalance(of owner: Owner, in folder: DataFolder, known: UInt64, json:
 
 /// `explain --calls` and `explain --tokens`: the calls behind a count, and behind each group of token totals.
 func explainUsage(
-    _ arguments: Arguments, calls isCalls: Bool, of owner: Owner?, in folder: DataFolder, known: UInt64
+    _ arguments: Arguments, calls isCalls: Bool, of owner: Owner?, in folder: DataFolder, known moment: KnownMoment
 ) throws -> Int32 {
+    let known = moment.position
     let source = folder.source
     let list = ListOutput(json: arguments.json, meter: Meter("explain", total: known * 2))
     var reporter = try PastReporter(Past(known: known), of: owner, log: source)
     try arguments.ask(&reporter)
     try source.forEach(through: known, progress: list.reach) { try reporter.take($0) }
-    let report = try reporter.report()
+    let report = try reporter.report(at: moment.time)
     var days = (reporter.from ?? Day(number: .min))..<(reporter.to ?? Day(number: .max))
     if isCalls, let calls = report.calls { days = calls.period }
     let groups = isCalls ? [] : reporter.groups

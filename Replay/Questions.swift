@@ -1,5 +1,6 @@
 import Billing
 import EventLog
+import Platform
 import Projections
 
 /// Words that several verbs understand: whose, and up to where.
@@ -29,15 +30,26 @@ extension Arguments {
     }
 }
 
+/// Up to where the log is known.
+struct KnownMoment {
+    var position: UInt64
+    /// The time that was asked about, if it was a time; one to come is now.
+    var time: Timestamp?
+}
+
 extension DataFolder {
-    /// A position, or the last one that was recorded by a time. Nil when the option was not given.
-    func position(of text: String?, _ option: String) throws -> UInt64? {
-        guard let text else { return nil }
-        if let time = Timestamp(rfc3339: text) { return try source.position(recordedBy: time) }
+    /// What an option names: a position, or a time and the last position that was recorded by it. The end of the log
+    /// when the option was not given.
+    func moment(_ text: String?, _ option: String) throws -> KnownMoment {
+        guard let text else { return KnownMoment(position: log.highWater) }
+        if let time = Timestamp(rfc3339: text) {
+            let now = Timestamp(microseconds: WallClock.microseconds())
+            return KnownMoment(position: try source.position(recordedBy: time), time: min(time, now))
+        }
         guard !text.isEmpty, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let position = UInt64(text),
             position > 0
         else { throw Refusal(text: "--\(option): a position from 1, or an RFC 3339 time") }
         guard position <= log.highWater else { throw Refusal(text: "the log ends at position \(log.highWater)") }
-        return position
+        return KnownMoment(position: position)
     }
 }

@@ -15,7 +15,7 @@ func statement(_ rest: [String]) throws -> Int32 {
     let folder = try DataFolder(try arguments.folder())
     let owner = try arguments.neededOwner()
     let period = try arguments.statementPeriod()
-    let known = try folder.position(of: arguments["known"], "known") ?? folder.log.highWater
+    let known = try folder.moment(arguments["known"], "known").position
     let format = arguments["format"] ?? (arguments.json ? "json" : "text")
     var meter = Meter("statement", total: known * 2)
     var totals = StatementTotals()

@@ -3,7 +3,8 @@ public import Records
 
 /// What could be said of an owner at one moment of the past.
 public struct PastReport: Hashable, Sendable {
-    /// What it is judged at: the effective time, or when the last record that is known was stored.
+    /// What it is judged at: the effective time, the time that was asked about, or when the last record that is known
+    /// was stored.
     public var judgedAt: Timestamp
     /// Nil for an owner that the ledger never heard of, and when nobody is asked about.
     public var credits: CreditSummary?
@@ -52,8 +53,10 @@ public struct PastReporter {
         return step
     }
 
-    public mutating func report() throws -> PastReport {
-        let time = past.effective ?? recordedAt
+    /// - Parameter time: what was said at this time, not before the last record that was taken; nil: when that was
+    ///   stored. An effective time goes before.
+    public mutating func report(at time: Timestamp? = nil) throws -> PastReport {
+        let time = past.effective ?? max(time ?? recordedAt, recordedAt)
         var query = TokensQuery(from: from, to: to, groups: groups)
         var user: Name?
         switch owner {

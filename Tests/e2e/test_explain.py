@@ -233,6 +233,12 @@ class Past(DaemonCase):
             join = "&" if query else "?"
             self.assertEqual(said["calls"], self.daemon.read(f"/v1/orgs/acme/calls{query}{join}period=2026-03"))
             self.assertEqual(said["tokens"], self.daemon.read(f"/v1/orgs/acme/tokens{query}"))
+        # A time is what it is judged at, as over HTTP, though nothing was stored in its month.
+        early = "2026-02-10T00:00:00Z"
+        said = self.json("as-of", "--org", "acme", "--known", early)
+        self.assertEqual((said["known"], said["judged_at"]), (0, early))
+        self.assertEqual(said["calls"]["period"]["start"], "2026-02-01T00:00:00Z")
+        self.assertEqual(self.json("diff", "--between", early, "1", "--org", "acme")["then"]["judged_at"], early)
         self.assertEqual(self.json("as-of", "--user", "ann", "--what", "credits")["credits"]["balance_credits"], "7")
         self.assertEqual(self.json("as-of", "--group-by", "org")["tokens"]["rows"][0]["org"], "acme")
         text = self.daemon.replay("as-of", "--org", "acme", "--known", str(self.at["other"]))
