@@ -53,8 +53,7 @@ public struct Lago: BookProjection {
 
     mutating func loadOwn(from database: Database, at position: UInt64, log: any RecordSource) throws {
         try database.rows(Lago.openLines.scanSQL) { row in
-            let sums = LagoColumns.sums(row, LagoColumns.key.count)
-            open[LagoColumns.key(row, 0)] = LagoOpenLine(sums: sums, isChanged: false)
+            open[LagoColumns.key(row, 0)] = LagoColumns.sums(row, LagoColumns.key.count)
         }
         windowSeconds = try database.integer("SELECT seconds FROM windows") ?? Lago.windowSecondsDefault
     }
@@ -108,15 +107,13 @@ public struct Lago: BookProjection {
     private mutating func add(_ usage: LineUsage, sign: Int64, subscription: Name?, position: UInt64) throws {
         guard usage.isAny, let subscription else { return }
         let place = open.place(of: usage.call, at: usage.at, subscription: subscription, windowSeconds: windowSeconds)
-        if open.needsLine(at: place) {
-            open[place] = LagoOpenLine(sums: LagoSums(at: usage.at, position: position), isChanged: false)
-        }
+        if open.needsLine(at: place) { open[place] = LagoSums(at: usage.at, position: position) }
         if !open.change(at: place) { changed.append(open.key(at: place)) }
         guard open.add(usage, sign: sign, position: position, at: place) else {
             throw SumOverflow(table: Lago.openLines.name)
         }
         // A call that was taken back before its line was sealed leaves nothing to tell.
-        if sign < 0, open[place]?.sums.isZero == true {
+        if sign < 0, open[place]?.isZero == true {
             let key = open.key(at: place)
             open[key] = nil
             removed.insert(key)
@@ -153,9 +150,7 @@ public struct Lago: BookProjection {
         var lines: [(key: LagoLineKey, sums: LagoSums)] = []
         lines.reserveCapacity(changed.count)
         for key in changed {
-            guard let line = open[key], line.isChanged else { continue }
-            open.settle(key)
-            lines.append((key, line.sums))
+            if let sums = open.takeChanged(key) { lines.append((key, sums)) }
         }
         try sink.put(lines.count, in: Lago.openLines) { index, cells in
             LagoColumns.fill(&cells, lines[index].key)

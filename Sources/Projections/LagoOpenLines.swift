@@ -1,19 +1,14 @@
 internal import Billing
 
-/// A line that is not sealed yet.
-struct LagoOpenLine {
-    var sums: LagoSums
-    /// Since the last flush: then its key is among the changed ones.
-    var isChanged: Bool
-}
-
-/// Open lines by key, each in a place that it keeps until it is removed; calls of one shape mostly go to the line that
+/// Lines that are not sealed yet by key, each in a place that it keeps until it is removed; calls of one shape mostly go to the line that
 /// the last one went to.
 struct LagoOpenLines {
     private struct Entry {
         var key: LagoLineKey
         /// Nil in a free place, and where a line is about to be made.
-        var line: LagoOpenLine?
+        var sums: LagoSums?
+        /// Since the last flush: then its key is among the changed ones. Beside the sums, to be read without them.
+        var isChanged = false
         /// Another one each time that the place is taken; 0 in a free place.
         var taken: UInt64
     }
@@ -58,7 +53,7 @@ struct LagoOpenLines {
     private mutating func place(of key: LagoLineKey) -> Int {
         if let place = places[key] { return place }
         takings += 1
-        let entry = Entry(key: key, line: nil, taken: takings)
+        let entry = Entry(key: key, sums: nil, taken: takings)
         let place: Int
         if let last = free.popLast() {
             place = last
@@ -71,47 +66,50 @@ struct LagoOpenLines {
         return place
     }
 
-    subscript(place: Int) -> LagoOpenLine? {
-        get { entries[place].line }
-        set { entries[place].line = newValue }
+    subscript(place: Int) -> LagoSums? {
+        get { entries[place].sums }
+        set { entries[place].sums = newValue }
     }
 
-    func needsLine(at place: Int) -> Bool { entries[place].line == nil }
+    func needsLine(at place: Int) -> Bool { entries[place].sums == nil }
 
     /// Whether the line was marked as changed already; it is now.
     mutating func change(at place: Int) -> Bool {
-        let wasChanged = entries[place].line?.isChanged ?? false
-        entries[place].line?.isChanged = true
+        let wasChanged = entries[place].isChanged
+        entries[place].isChanged = true
         return wasChanged
     }
 
     /// Adds to the line in its place; false when a sum does not fit, or there is no line.
     mutating func add(_ usage: LineUsage, sign: Int64, position: UInt64, at place: Int) -> Bool {
-        entries[place].line?.sums.add(usage, sign: sign, position: position) ?? false
+        entries[place].sums?.add(usage, sign: sign, position: position) ?? false
     }
 
-    subscript(key: LagoLineKey) -> LagoOpenLine? {
-        get { places[key].flatMap { entries[$0].line } }
+    subscript(key: LagoLineKey) -> LagoSums? {
+        get { places[key].flatMap { entries[$0].sums } }
         set {
             if newValue != nil {
-                entries[place(of: key)].line = newValue
+                entries[place(of: key)].sums = newValue
             } else if let place = places.removeValue(forKey: key) {
-                entries[place].line = nil
+                entries[place].sums = nil
+                entries[place].isChanged = false
                 entries[place].taken = 0
                 free.append(place)
             }
         }
     }
 
-    /// The line is written as it is.
-    mutating func settle(_ key: LagoLineKey) {
-        if let place = places[key] { entries[place].line?.isChanged = false }
+    /// The sums of a line that changed since it was last asked about; nil for any other, and from now on.
+    mutating func takeChanged(_ key: LagoLineKey) -> LagoSums? {
+        guard let place = places[key], entries[place].isChanged else { return nil }
+        entries[place].isChanged = false
+        return entries[place].sums
     }
 
     func sums(where isIncluded: (LagoLineKey) -> Bool) -> [LagoLineKey: LagoSums] {
         var found: [LagoLineKey: LagoSums] = [:]
         for entry in entries where entry.taken != 0 && isIncluded(entry.key) {
-            if let line = entry.line { found[entry.key] = line.sums }
+            if let sums = entry.sums { found[entry.key] = sums }
         }
         return found
     }
