@@ -9,7 +9,9 @@ import Testing
 struct CommitFailureTests {
     /// Posts one event, lets the next commit fail with `code`, and posts another. Ends the process by itself only if
     /// the failed commit did not.
-    private static func run(failingWith code: Int32) throws {
+    private static func run(failingWith code: Int32, in folder: String) throws {
+        // The process ends without removing anything; whoever started it does.
+        setenv("TMPDIR", folder, 1)
         let rig = try Rig(onFatal: { _ in _exit(74) })
         guard try rig.post([call("before")]).map(\.summary) == ["stored 1"] else { _exit(1) }
         rig.log.failAppend(number: 1, code: code)
@@ -18,8 +20,12 @@ struct CommitFailureTests {
         _exit(2)
     }
 
-    @Test func `a commit that fails with EIO ends the process before anything is answered`() async {
-        await #expect(processExitsWith: .exitCode(74)) { try CommitFailureTests.run(failingWith: EIO) }
+    @Test func `a commit that fails with EIO ends the process before anything is answered`() async throws {
+        let folder = try Folder.makeTemporary(prefix: "engine-test")
+        await #expect(processExitsWith: .exitCode(74)) { [folder = folder as String] in
+            try CommitFailureTests.run(failingWith: EIO, in: folder)
+        }
+        try Folder.remove(folder)
     }
 
     /// Lets every write to a file of this process fail with EBADF: its descriptors are made read-only.
@@ -34,7 +40,8 @@ struct CommitFailureTests {
         }
     }
 
-    private static func runWithBrokenIndex() throws {
+    private static func runWithBrokenIndex(in folder: String) throws {
+        setenv("TMPDIR", folder, 1)
         let rig = try Rig(onFatal: { _ in _exit(74) })
         guard try rig.post([call("before")]).map(\.summary) == ["stored 1"] else { _exit(1) }
         try failWrites(to: rig.folder + "/index/data/data.mdb")
@@ -43,8 +50,12 @@ struct CommitFailureTests {
         _exit(2)
     }
 
-    @Test func `a key index that cannot be written ends the process`() async {
-        await #expect(processExitsWith: .exitCode(74)) { try CommitFailureTests.runWithBrokenIndex() }
+    @Test func `a key index that cannot be written ends the process`() async throws {
+        let folder = try Folder.makeTemporary(prefix: "engine-test")
+        await #expect(processExitsWith: .exitCode(74)) { [folder = folder as String] in
+            try CommitFailureTests.runWithBrokenIndex(in: folder)
+        }
+        try Folder.remove(folder)
     }
 
     @Test func `a commit that finds no room answers full, and goes on when there is some`() throws {
