@@ -40,7 +40,7 @@ public struct JSONReader: Sendable {
         var level: Names.Level
     }
 
-    public let bytes: [UInt8]
+    public internal(set) var bytes: [UInt8]
     /// Index in `bytes` of the next byte to be read.
     public internal(set) var offset: Int
     private let limit: Int
@@ -83,14 +83,16 @@ public struct JSONReader: Sendable {
     public mutating func nextName() throws(JSONError) -> JSONKey? {
         precondition(frames.last?.isObject == true, "nextName outside of an object at byte \(offset)")
         precondition(!owesValue, "the value before byte \(offset) was not read")
-        return try withScan { (scan, reader) throws(JSONError) in
+        var decoded: [UInt8] = []
+        let member = try withScan { (scan, reader) throws(JSONError) -> (Range<Int>, escaped: Bool)? in
             guard let (range, escaped) = try reader.member(scan) else { return nil }
             reader.owesValue = true
-            guard escaped else { return JSONKey(bytes: reader.bytes, start: range.lowerBound, count: range.count) }
-            var decoded: [UInt8] = []
-            try scan.unescape(range, into: &decoded)
-            return JSONKey(bytes: decoded, start: 0, count: decoded.count)
+            if escaped { try scan.unescape(range, into: &decoded) }
+            return (range, escaped)
         }
+        guard let (range, escaped) = member else { return nil }
+        if escaped { return JSONKey(bytes: decoded, start: 0, count: decoded.count) }
+        return JSONKey(bytes: bytes, start: range.lowerBound, count: range.count)
     }
 
     /// Whether an element follows, being next to read; false at the end of the array, which is then closed.
@@ -190,12 +192,15 @@ public struct JSONReader: Sendable {
 }
 
 extension JSONReader {
-    /// The pointer lives for one call only. `bytes` is copied out first (a retain), so that `self` may change inside.
+    /// The pointer lives for one call only. `bytes` is moved out meanwhile, so that `self` may change inside and no
+    /// reference is counted: `body` finds none in its reader.
     @inline(__always)
     mutating func withScan<R>(
         _ body: (Scan, inout JSONReader) throws(JSONError) -> R
     ) throws(JSONError) -> R {
-        let bytes = self.bytes
+        var bytes: [UInt8] = []
+        swap(&bytes, &self.bytes)
+        defer { swap(&bytes, &self.bytes) }
         return try bytes.withUnsafeBufferPointer { (buffer) throws(JSONError) in
             try body(Scan(buffer, end: limit), &self)
         }

@@ -13,7 +13,7 @@ struct Names {
         var unescaped: Int
     }
 
-    private struct Entry {
+    fileprivate struct Entry {
         /// In the document, or in `unescaped` when the name was written with escapes.
         var start: Int
         var count: Int
@@ -56,7 +56,12 @@ struct Names {
         }
         let count = entries.count - level.names
         if count < Names.linearMax {
-            for index in level.names..<entries.count where same(entries[index], entry, scan) { return false }
+            if unescaped.count > level.unescaped {
+                for index in level.names..<entries.count where same(entries[index], entry, scan) { return false }
+            } else {
+                // As almost always. Without a look at `self` no reference is counted.
+                for index in level.names..<entries.count where samePlain(entries[index], entry, scan) { return false }
+            }
             entries.append(entry)
             return true
         }
@@ -91,9 +96,8 @@ struct Names {
 
     @inline(__always)
     private func same(_ left: Entry, _ right: Entry, _ scan: Scan) -> Bool {
-        guard left.count == right.count else { return false }
         if left.isUnescaped || right.isUnescaped { return sameUnescaped(left, right, scan) }
-        return equal(scan.bytes, left.start, scan.bytes, right.start, count: left.count)
+        return samePlain(left, right, scan)
     }
 
     @inline(never)
@@ -137,6 +141,12 @@ struct Names {
         let range = entry.start..<entry.start + entry.count
         return entry.isUnescaped ? Array(unescaped[range]) : Array(scan.bytes[range])
     }
+}
+
+/// Whether two names are the same that were both written without escapes.
+@inline(__always)
+private func samePlain(_ left: Names.Entry, _ right: Names.Entry, _ scan: Scan) -> Bool {
+    left.count == right.count && equal(scan.bytes, left.start, scan.bytes, right.start, count: left.count)
 }
 
 /// Whether `count` bytes are the same in both. The caller has checked the ranges.
