@@ -55,7 +55,8 @@ let package = Package(
         program(
             "tallystick-alerts", uses: ["Hashing", "JSON", "Platform"], path: "Sources/tallystick-alerts"),
         program(
-            "tallystick-bench", uses: ["Platform"], path: "ops/bench", exclude: ["RESULTS.md", "run", "http", "http-server"]),
+            "tallystick-bench", uses: ["Platform"], path: "ops/bench",
+            exclude: ["RESULTS.md", "run", "http", "http-server"]),
         program(
             "tallystick-bench-http",
             uses: [

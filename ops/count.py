@@ -38,7 +38,8 @@ print(passed, failed)
 if failed:
     # Swift Testing's and the compiler's words, unittest's, a Python exception's, a sanitizer's.
     telling = re.compile(
-        r"recorded an issue at|^✘|: error: |^(?:FAIL|ERROR): |^\w*(?:Error|Exception)\b|^WARNING: \w+Sanitizer|^==\d+==ERROR|^SUMMARY:")
+        r"recorded an issue at|^✘|: error: |^(?:FAIL|ERROR): |^\w*(?:Error|Exception)\b"
+        r"|^WARNING: \w+Sanitizer|^==\d+==ERROR|^SUMMARY:")
     told = list(dict.fromkeys(line for line in text.splitlines() if telling.search(line)))
     # A step may fail without any of these; then its end is the best there is.
     told = told or text.splitlines()[-5:]

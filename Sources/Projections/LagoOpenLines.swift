@@ -1,7 +1,7 @@
 internal import Billing
 
-/// Lines that are not sealed yet by key, each in a place that it keeps until it is removed; calls of one shape mostly go to the line that
-/// the last one went to.
+/// Lines that are not sealed yet by key, each in a place that it keeps until it is removed; calls of one shape mostly
+/// go to the line that the last one went to.
 struct LagoOpenLines {
     private struct Entry {
         var key: LagoLineKey
