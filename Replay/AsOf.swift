@@ -27,7 +27,7 @@ func asOf(_ rest: [String]) throws -> Int32 {
     try arguments.ask(&reporter)
     try folder.source.forEach(through: known, progress: { meter.reach($0) }) { try reporter.take($0) }
     _ = meter.end()
-    let report = try reporter.report(at: moment.time)
+    let report = try reporter.report(at: moment.judgedAt)
     if arguments.json {
         var writer = JSONWriter()
         writer.object { writer in

@@ -22,7 +22,7 @@ func diffBetween(_ arguments: Arguments, _ ends: (String, String)) throws -> Int
         try reporter.take(record)
         _ = try usage.changes(of: record)
     }
-    let then = try reporter.report(at: from.time)
+    let then = try reporter.report(at: from.judgedAt)
     var difference = Difference(owner: owner)
     let output = DiffOutput(json: arguments.json)
     output.begin(owner, first, then, last)
@@ -35,7 +35,7 @@ func diffBetween(_ arguments: Arguments, _ ends: (String, String)) throws -> Int
         output.write(record, movements, changes)
     }
     _ = meter.end()
-    let now = try reporter.report(at: to.time)
+    let now = try reporter.report(at: to.judgedAt)
     let fault = difference.fault(from: then, to: now)
     output.end(now, difference, fault)
     return fault == nil ? ExitCode.holds : ExitCode.differs

@@ -29,8 +29,7 @@ func explainBalance(of owner: Owner, in folder: DataFolder, known moment: KnownM
             }
         }
     }
-    let judgedAt = try moment.time ?? folder.source.record(at: known)?.recordedAt ?? .earliest
-    guard let summary = fold.summary(at: judgedAt) else {
+    guard let summary = fold.summary(at: moment.judgedAt) else {
         throw Refusal(text: "nothing is known of \(ExplanationText.text(owner))")
     }
     var fault: String?
@@ -73,7 +72,7 @@ func explainUsage(
     var reporter = try PastReporter(Past(known: known), of: owner, log: source)
     try arguments.ask(&reporter)
     try source.forEach(through: known, progress: list.reach) { try reporter.take($0) }
-    let report = try reporter.report(at: moment.time)
+    let report = try reporter.report(at: moment.judgedAt)
     var days = (reporter.from ?? Day(number: .min))..<(reporter.to ?? Day(number: .max))
     if isCalls, let calls = report.calls { days = calls.period }
     let groups = isCalls ? [] : reporter.groups

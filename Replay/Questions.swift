@@ -2,6 +2,7 @@ import Billing
 import EventLog
 import Platform
 import Projections
+import Records
 
 /// Words that several verbs understand: whose, and up to where.
 extension Arguments {
@@ -30,26 +31,31 @@ extension Arguments {
     }
 }
 
-/// Up to where the log is known.
+/// Up to where the log is known, and what an answer from it is judged at.
 struct KnownMoment {
     var position: UInt64
-    /// The time that was asked about, if it was a time; one to come is now.
-    var time: Timestamp?
+    /// The time that was asked about, one to come being now; without one, when the last known record was stored.
+    var judgedAt: Timestamp
 }
 
 extension DataFolder {
     /// What an option names: a position, or a time and the last position that was recorded by it. The end of the log
     /// when the option was not given.
     func moment(_ text: String?, _ option: String) throws -> KnownMoment {
-        guard let text else { return KnownMoment(position: log.highWater) }
+        guard let text else { return try moment(at: log.highWater) }
         if let time = Timestamp(rfc3339: text) {
-            let now = Timestamp(microseconds: WallClock.microseconds())
-            return KnownMoment(position: try source.position(recordedBy: time), time: min(time, now))
+            var moment = try moment(at: try source.position(recordedBy: time))
+            moment.judgedAt = max(moment.judgedAt, min(time, Timestamp(microseconds: WallClock.microseconds())))
+            return moment
         }
         guard !text.isEmpty, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let position = UInt64(text),
             position > 0
         else { throw Refusal(text: "--\(option): a position from 1, or an RFC 3339 time") }
         guard position <= log.highWater else { throw Refusal(text: "the log ends at position \(log.highWater)") }
-        return KnownMoment(position: position)
+        return try moment(at: position)
+    }
+
+    private func moment(at position: UInt64) throws -> KnownMoment {
+        KnownMoment(position: position, judgedAt: try source.record(at: position)?.recordedAt ?? .earliest)
     }
 }

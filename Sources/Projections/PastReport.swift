@@ -53,10 +53,10 @@ public struct PastReporter {
         return step
     }
 
-    /// - Parameter time: what was said at this time, not before the last record that was taken; nil: when that was
-    ///   stored. An effective time goes before.
+    /// - Parameter time: what was said at this time; nil: when the last record that was taken was stored. An effective
+    ///   time goes before.
     public mutating func report(at time: Timestamp? = nil) throws -> PastReport {
-        let time = past.effective ?? max(time ?? recordedAt, recordedAt)
+        let time = past.effective ?? time ?? recordedAt
         var query = TokensQuery(from: from, to: to, groups: groups)
         var user: Name?
         switch owner {
