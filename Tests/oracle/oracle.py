@@ -53,7 +53,7 @@ class Oracle(Authorizations):
         handler(position, t, event, data)
         if event["type"].startswith(("llm", "credits")):
             for account in self.touched:
-                account.check(f"after {position}")
+                account.check(f"after {position}", t)
         for asked in self.asked.get(position, ()):
             asked.check(self)
 
@@ -117,7 +117,7 @@ class Oracle(Authorizations):
         assert id not in self.lots, f"position {position}: a second lot {id}"
         self.lots[id] = lot
         account.lots.append(lot)
-        account.reopen(lot)
+        account.change(lot, amount)
 
     def moved(self, account, what, before, invoiced=0, settled=None):
         """Notes what became of the balance; what goes on an invoice is an amount that leaves the balance alone."""
@@ -158,9 +158,7 @@ class Oracle(Authorizations):
         else:
             lot.voided += amount
             account.voided += amount
-        if lot.left and lot.left == amount:
-            account.open.remove(lot)
-        lot.left -= amount
+        account.change(lot, -amount)
         # A void by hand stands above an end.
         lot.closed = lot.closed if lot.closed == "voided" else how
         self.moved(account, {"expired": "expiry", "voided": "void"}[how], before)
@@ -304,9 +302,8 @@ class Oracle(Authorizations):
         debtor.invoiced -= payment.invoiced
         for lot, part in reversed(payment.slices):
             lot.spent -= part
-            lot.left += part
             lot.account.spent -= part
-            lot.account.reopen(lot)
+            lot.account.change(lot, part)
         if payment.draw:
             org, user, t, amount = payment.draw
             self.allocations[org][user].draw(t, -amount)
