@@ -34,11 +34,11 @@ let mutant = getenv("{VARIABLE}").map {{ Int(atoi($0)) }} ?? 0
 # name: (file, what stands there exactly once, what is put in its place; N is the fault's number)
 FAULTS = {
     "byok calls are charged": (
-        "Sources/Billing/Rater.swift", "call.keySource == .byok || (call.status",
-        "(call.keySource == .byok && mutant != N) || (call.status"),
+        "Sources/Billing/Rater.swift", "let isFree = call.keySource == .byok || isFailure",
+        "let isFree = (call.keySource == .byok && mutant != N) || isFailure"),
     "cached input is priced twice": (
-        "Sources/Billing/Rater.swift", "(usage.inputTokens ?? 0) - cacheRead - cacheWrite,",
-        "(usage.inputTokens ?? 0) - (mutant == N ? 0 : cacheRead) - cacheWrite,"),
+        "Sources/Billing/Rater.swift", "let input = (usage.inputTokens ?? 0) - cacheRead - cacheWrite",
+        "let input = (usage.inputTokens ?? 0) - (mutant == N ? 0 : cacheRead) - cacheWrite"),
     "half a nano-dollar is rounded up": (
         "Sources/Billing/Exact.swift", "(remainder == half && quotient & 1 == 1)",
         "(remainder == half && (mutant == N || quotient & 1 == 1))"),
