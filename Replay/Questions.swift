@@ -31,31 +31,21 @@ extension Arguments {
     }
 }
 
-/// Up to where the log is known, and what an answer from it is judged at.
-struct KnownMoment {
-    var position: UInt64
-    /// The time that was asked about, one to come being now; without one, when the last known record was stored.
-    var judgedAt: Timestamp
-}
-
 extension DataFolder {
-    /// What an option names: a position, or a time and the last position that was recorded by it. The end of the log
-    /// when the option was not given.
+    /// What an option names: a position, or a time, one to come being now. The end of the log when the option was not
+    /// given.
     func moment(_ text: String?, _ option: String) throws -> KnownMoment {
-        guard let text else { return try moment(at: log.highWater) }
+        guard let text else { return try source.known(at: .now) }
         if let time = Timestamp(rfc3339: text) {
-            var moment = try moment(at: try source.position(recordedBy: time))
-            moment.judgedAt = max(moment.judgedAt, min(time, Timestamp(microseconds: WallClock.microseconds())))
-            return moment
+            // A log that was written by a clock ahead of this one is known to its end all the same.
+            let present = max(
+                Timestamp(microseconds: WallClock.microseconds()), try source.known(at: .now).judgedAt)
+            return try source.known(at: .time(min(time, present)))
         }
         guard !text.isEmpty, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let position = UInt64(text),
             position > 0
         else { throw Refusal(text: "--\(option): a position from 1, or an RFC 3339 time") }
         guard position <= log.highWater else { throw Refusal(text: "the log ends at position \(log.highWater)") }
-        return try moment(at: position)
-    }
-
-    private func moment(at position: UInt64) throws -> KnownMoment {
-        KnownMoment(position: position, judgedAt: try source.record(at: position)?.recordedAt ?? .earliest)
+        return try source.known(at: .position(position))
     }
 }

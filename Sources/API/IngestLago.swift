@@ -31,16 +31,16 @@ extension API {
             case .failure(let error):
                 answer(error.response)
             case .success(let outcome):
-                let refused = API.refusals(of: items, verdicts: outcome.verdicts)
+                let refused = API.refusals(of: items, verdicts: outcome.receipt.verdicts)
                 // The recorded time: what `GET` of the event says later.
-                let time = outcome.recordedAt
+                let time = outcome.receipt.recordedAt
                 let reply: LagoAnswer =
                     if refused.isEmpty {
                         batch ? .stored(items, recordedAt: time) : .stored(items[0], recordedAt: time)
                     } else {
                         batch ? .invalid(batch: refused) : .invalid(refused[0].faults)
                     }
-                answer(API.response(reply, position: outcome.highWater))
+                answer(API.response(reply, position: outcome.receipt.highWater))
             }
         }
     }
@@ -83,7 +83,7 @@ extension API {
             switch result {
             case .failure(let error): answer(error.response)
             case .success(let outcome):
-                answer(Response(status: 204, headers: [("X-Position", String(outcome.highWater))], body: []))
+                answer(Response(status: 204, headers: [("X-Position", String(outcome.receipt.highWater))], body: []))
             }
         }
     }

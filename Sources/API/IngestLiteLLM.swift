@@ -21,19 +21,30 @@ extension API {
         }
     }
 
-    /// What became of the items of a compatible door.
+    /// What became of the items of a compatible door. The receipt has a verdict for each that became an event.
     struct DoorOutcome: Sendable {
+        var counts: DoorCounts
+        var receipt: Receipt
+    }
+
+    /// Items by what became of them.
+    struct DoorCounts: Sendable {
         var accepted = 0
         var duplicates = 0
         var conflicts = 0
         var parked = 0
         var skipped = 0
+        /// Of those that are stored, now or before.
         var lastPosition: UInt64?
-        var highWater: UInt64 = 0
-        /// Of what was stored.
-        var recordedAt = Timestamp(microseconds: 0)
-        /// One for each item that became an event, in order.
-        var verdicts: [Verdict] = []
+
+        static func += (total: inout DoorCounts, part: DoorCounts) {
+            total.accepted += part.accepted
+            total.duplicates += part.duplicates
+            total.conflicts += part.conflicts
+            total.parked += part.parked
+            total.skipped += part.skipped
+            if let position = part.lastPosition { total.lastPosition = max(total.lastPosition ?? 0, position) }
+        }
     }
 
     /// Parks what cannot be taken, stores the rest; what admission refuses is parked too, so that nothing is lost.
@@ -44,7 +55,7 @@ extension API {
         var submission = Submission(
             door: door, key: key.name, confinedTo: key.org, subscriptionOwner: key.lagoOwnerIsUser ? .user : .org,
             reservingEvents: items.count)
-        var outcome = DoorOutcome()
+        var counts = DoorCounts()
         var parked: [Parked] = []
         var facts: [[Parked.Fact]] = []
         for item in items {
@@ -53,12 +64,12 @@ extension API {
                 submission.add(event)
                 facts.append(API.parkedFacts(of: event))
             case .skipped:
-                outcome.skipped += 1
+                counts.skipped += 1
             case .parked(let one):
                 parked.append(one)
             }
         }
-        let (start, alreadyParked, eventFacts) = (outcome, parked, facts)
+        let (start, alreadyParked, eventFacts) = (counts, parked, facts)
         let store = self.parked
         let now = self.now
         submit(submission) { result in
@@ -66,21 +77,18 @@ extension API {
             case .failure(let problem):
                 completion(.failure(problem))
             case .success(let receipt):
-                var outcome = start
+                var counts = start
                 var parked = alreadyParked
-                outcome.verdicts = receipt.verdicts
-                outcome.highWater = receipt.highWater
-                outcome.recordedAt = receipt.recordedAt
                 for (verdict, facts) in zip(receipt.verdicts, eventFacts) {
                     switch verdict {
                     case .stored(let position, _):
-                        outcome.accepted += 1
-                        outcome.lastPosition = max(outcome.lastPosition ?? 0, position)
+                        counts.accepted += 1
+                        counts.lastPosition = max(counts.lastPosition ?? 0, position)
                     case .duplicate(let position):
-                        outcome.duplicates += 1
-                        outcome.lastPosition = max(outcome.lastPosition ?? 0, position)
+                        counts.duplicates += 1
+                        counts.lastPosition = max(counts.lastPosition ?? 0, position)
                     case .conflict(let position):
-                        outcome.conflicts += 1
+                        counts.conflicts += 1
                         parked.append(
                             Parked(
                                 code: "conflict", field: "id",
@@ -93,16 +101,17 @@ extension API {
                                 detail: rejection.detail, facts: facts))
                     }
                 }
-                outcome.parked = parked.count
+                counts.parked = parked.count
+                let outcome = DoorOutcome(counts: counts, receipt: receipt)
                 if parked.isEmpty {
                     completion(.success(outcome))
                     return
                 }
-                let (final, toPark) = (outcome, parked)
+                let toPark = parked
                 Task {
                     do {
                         try await store.add(toPark, door: door, key: key.name, org: key.org, now: now())
-                        completion(.success(final))
+                        completion(.success(outcome))
                     } catch {
                         completion(
                             .failure(

@@ -32,7 +32,9 @@ final class LiteLLMIntake: BodySink {
     private var group: [DoorItem] = []
     private var state = State.free
     private let inbox = Lock<Result<API.DoorOutcome, ProblemError>?>(nil)
-    private var total = API.DoorOutcome()
+    private var total = API.DoorCounts()
+    /// Of the last group that was stored; 0 before the first.
+    private var highWater: UInt64 = 0
     private var hasEnded = false
     private var isAnswered = false
 
@@ -78,7 +80,8 @@ final class LiteLLMIntake: BodySink {
         }
         switch result {
         case .success(let outcome):
-            add(outcome)
+            total += outcome.counts
+            highWater = outcome.receipt.highWater
             group = []
             state = .free
         case .failure(let problem):
@@ -145,18 +148,8 @@ final class LiteLLMIntake: BodySink {
             headers: problem.headers)
     }
 
-    private func add(_ outcome: API.DoorOutcome) {
-        total.accepted += outcome.accepted
-        total.duplicates += outcome.duplicates
-        total.conflicts += outcome.conflicts
-        total.parked += outcome.parked
-        total.skipped += outcome.skipped
-        total.lastPosition = outcome.lastPosition.map { max($0, total.lastPosition ?? 0) } ?? total.lastPosition
-        total.highWater = max(total.highWater, outcome.highWater)
-    }
-
     private var good: Response {
-        Answers.json(position: max(total.highWater, total.items == 0 ? api.log.highWater : 0)) { writer in
+        Answers.json(position: total.items == 0 ? api.log.highWater : highWater) { writer in
             writer.beginObject()
             writer.member("accepted", integer: total.accepted)
             writer.member("duplicates", integer: total.duplicates)
@@ -177,7 +170,7 @@ final class LiteLLMIntake: BodySink {
     }
 }
 
-extension API.DoorOutcome {
+extension API.DoorCounts {
     /// Items that have been dealt with for good.
     fileprivate var items: Int { accepted + duplicates + parked + skipped }
 }

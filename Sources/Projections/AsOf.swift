@@ -71,25 +71,11 @@ public actor AsOf {
         pending.withLock { $0 -= 1 }
     }
 
-    private func past(_ moment: Moment, _ effective: Timestamp?) throws -> Past {
-        switch moment {
-        case .position(let position): Past(known: min(position, log.highWater), effective: effective)
-        case .time(let time): Past(known: try log.position(recordedBy: time), effective: effective)
-        case .now: Past(known: log.highWater, effective: effective)
-        }
-    }
-
-    /// What the answer is judged at.
-    private func time(_ moment: Moment, _ past: Past) throws -> Timestamp {
-        if let effective = past.effective { return effective }
-        if case .time(let time) = moment { return time }
-        return try log.record(at: past.known)?.recordedAt ?? .earliest
-    }
-
     private func fold(
         _ owner: Owner, _ user: Name?, _ moment: Moment, _ effective: Timestamp?
     ) throws -> Seen<Credits> {
-        let past = try past(moment, effective)
+        let known = try log.known(at: moment)
+        let past = Past(known: known.position, effective: effective)
         var fold = try PastFold(past, log: log)
         var credits = Credits()
         try log.forEach(through: past.known) { record in
@@ -100,7 +86,7 @@ public actor AsOf {
                 credits.overage += movement.overage
             }
         }
-        let time = try time(moment, past)
+        let time = effective ?? known.judgedAt
         credits.summary = fold.book.ledger.summary(of: owner, at: time)
         if let user, case .org(let org) = owner {
             credits.available = fold.book.ledger.available(org: org, user: user, at: time)
@@ -112,7 +98,8 @@ public actor AsOf {
         _ projection: P.Type, _ owner: Owner?, _ moment: Moment, _ effective: Timestamp?,
         _ query: @Sendable (Timestamp) -> Q
     ) throws -> Seen<Q.Answer> {
-        let past = try past(moment, effective)
+        let known = try log.known(at: moment)
+        let past = Past(known: known.position, effective: effective)
         var model = try PastModel(projection, log: log)
         // Whatever is known counts as it is: no book is needed to say so.
         var fold = past.effective == nil ? nil : try PastFold(past, log: log)
@@ -121,7 +108,7 @@ public actor AsOf {
             let counted = fold == nil ? record : try fold?.take(record)?.record
             if let counted, counted.event.fact.concerns(owner) { try model.apply(counted) }
         }
-        return Seen(position: past.known, answer: try model.answer(query(try time(moment, past))))
+        return Seen(position: past.known, answer: try model.answer(query(effective ?? known.judgedAt)))
     }
 }
 
