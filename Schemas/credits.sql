@@ -43,3 +43,10 @@ CREATE TABLE settlements (
     kind          INTEGER NOT NULL,    -- 0 covered, 1 exceeded, 2 late
     held          INTEGER NOT NULL
 ) STRICT;
+
+-- Authorizations that were denied, by org: a log of millions has few of them.
+CREATE TABLE denials (
+    org      INTEGER NOT NULL,      -- names
+    position INTEGER NOT NULL,      -- of the authorization.denied
+    PRIMARY KEY (org, position)
+) STRICT, WITHOUT ROWID;

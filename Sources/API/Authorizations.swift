@@ -4,6 +4,7 @@ internal import EventLog
 internal import Formats
 internal import HTTP
 internal import JSON
+internal import Projections
 internal import Records
 
 /// May this call run, and the credits it needs set aside (contract 5).
@@ -196,14 +197,13 @@ extension API {
     func listDenials(_ org: Name, _ question: Question) async throws -> Response {
         try question.check("after", "limit")
         let after = try question.integer("after", in: 0...UInt64(Int64.max)) ?? 0
+        let limit = try question.limit()
+        // The read model says where they are; the log itself tells of what it has not come to yet.
+        let known = try await ask(DenialsQuery(org: org, after: after, limit: limit), question)
         let page = try await reader.page(
-            after: after, limit: try question.limit(), org: org, type: "authorization.denied", for: question.key.org)
-        return Response(
-            status: 200,
-            headers: [
-                ("Content-Type", "application/x-ndjson"), ("X-Position", String(page.highWater)),
-                ("X-Next-After", String(page.reached)),
-            ], body: page.lines)
+            of: known.answer, thenAfter: max(after, known.position), limit: limit, org: org,
+            type: "authorization.denied", for: question.key.org)
+        return page.response
     }
 }
 

@@ -28,6 +28,34 @@ actor LogReader {
         /// Where to go on: the last position that was looked at.
         var reached: UInt64
         var highWater: UInt64
+
+        var response: Response {
+            Response(
+                status: 200,
+                headers: [
+                    ("Content-Type", "application/x-ndjson"), ("X-Position", String(highWater)),
+                    ("X-Next-After", String(reached)),
+                ], body: lines)
+        }
+    }
+
+    /// Records as NDJSON, for a reader who is confined to an org or to none.
+    private struct Lines {
+        let reader: Name?
+        private(set) var bytes: [UInt8] = []
+        private var writer = JSONWriter(reservingCapacity: 4 << 10)
+
+        init(reader: Name?) {
+            self.reader = reader
+        }
+
+        /// - Parameter bytes: the record as it is stored.
+        mutating func add(_ record: Record, bytes stored: UnsafeRawBufferPointer) {
+            StoredEvent(record: record, hash: RecordCodec.hash(stored)).write(into: &writer, for: reader)
+            bytes += writer.bytes
+            bytes.append(0x0A)
+            writer.removeAll()
+        }
     }
 
     func record(at position: UInt64) throws -> StoredEvent? {
@@ -45,6 +73,23 @@ actor LogReader {
         return hashes
     }
 
+    /// The records at `positions`, all of which are stored, then those that `page` finds from `next` on, up to `limit`
+    /// in all.
+    func page(
+        of positions: [UInt64], thenAfter next: UInt64, limit: Int, org: Name, type: String, for reader: Name?
+    ) throws -> Page {
+        var lines = Lines(reader: reader)
+        for position in positions {
+            _ = try log.withRecord(at: position) { lines.add(try RecordCodec.decode($0), bytes: $0) }
+        }
+        if let last = positions.last, positions.count == limit {
+            return Page(lines: lines.bytes, reached: last, highWater: log.highWater)
+        }
+        var page = try page(after: next, limit: limit - positions.count, org: org, type: type, for: reader)
+        page.lines = lines.bytes + page.lines
+        return page
+    }
+
     /// Runs what reads files on this thread.
     func run<Result: Sendable>(_ body: @Sendable () throws -> Result) rethrows -> Result {
         try body()
@@ -53,7 +98,7 @@ actor LogReader {
     /// Up to `limit` records after `position` as NDJSON; `reader` is the org that may read nothing of others.
     func page(after position: UInt64, limit: Int, org: Name?, type: String?, for reader: Name?) throws -> Page {
         var page = Page(reached: position, highWater: log.highWater)
-        var writer = JSONWriter(reservingCapacity: 64 << 10)
+        var lines = Lines(reader: reader)
         var found = 0
         var looked = 0
         while found < limit && looked < LogReader.scanRecordsMax && page.reached < page.highWater {
@@ -69,15 +114,13 @@ actor LogReader {
                 looked += 1
                 if let org, record.event.fact.org != org { return }
                 if let type, record.event.fact.type != type { return }
-                StoredEvent(record: record, hash: RecordCodec.hash(bytes)).write(into: &writer, for: reader)
-                page.lines += writer.bytes
-                page.lines.append(0x0A)
-                writer.removeAll()
+                lines.add(record, bytes: bytes)
                 found += 1
                 full = found == limit
             }
             if page.reached == before { break }
         }
+        page.lines = lines.bytes
         return page
     }
 }
@@ -104,12 +147,7 @@ extension API {
         let page = try await reader.page(
             after: try query.integer("after", in: 0...UInt64(Int64.max)) ?? 0, limit: try query.limit(), org: org,
             type: type, for: query.key.org)
-        return Response(
-            status: 200,
-            headers: [
-                ("Content-Type", "application/x-ndjson"), ("X-Position", String(page.highWater)),
-                ("X-Next-After", String(page.reached)),
-            ], body: page.lines)
+        return page.response
     }
 
     func listParked(_ query: Question) async throws -> Response {

@@ -6,9 +6,9 @@ internal import Schemas
 /// Balances, lots and allocations as they stand, and every movement that led there.
 public struct Credits: BookProjection {
     public static let name = "credits"
-    public static let schemaVersion = 4
+    public static let schemaVersion = 5
     public static var schema: [UInt8] { Schema.book + Schema.credits }
-    static let ownTables = [movements, spending, corrected, settlements]
+    static let ownTables = [movements, spending, corrected, settlements, denials]
 
     static let movements = Table(
         "movements", tag: 6, kind: .appended,
@@ -26,6 +26,7 @@ public struct Credits: BookProjection {
     static let settlements = Table(
         "settlements", tag: 9, kind: .appended, keys: [.integer("position")],
         values: [.text("authorization"), .integer("kind"), .integer("held")])
+    static let denials = Table("denials", tag: 10, kind: .appended, keys: [.name("org"), .integer("position")])
 
     /// A movement with names as numbers: a million of them may be gathered before a flush.
     private struct Pending {
@@ -89,6 +90,7 @@ public struct Credits: BookProjection {
     private var flushes: UInt64 = 0
     private var corrected: [(call: UInt64, position: UInt64)] = []
     private var settled: [(position: UInt64, settlement: Settlement)] = []
+    private var denied: [(org: UInt32, position: UInt64)] = []
 
     public init() {}
 
@@ -97,6 +99,9 @@ public struct Credits: BookProjection {
     mutating func follow(_ record: Record, _ outcome: borrowing Outcome, log: any RecordSource) throws {
         if let settlement = outcome.settlement, !outcome.movements.contains(where: { $0.kind == .charge }) {
             settled.append((record.position, settlement))
+        }
+        if case .authorizationDenied(let denial) = record.event.fact, let org = denial.subject.org {
+            denied.append((names.number(of: org), record.position))
         }
         if let standing = record.event.fact.unwinds { corrected.append((standing.original, record.position)) }
         if outcome.movements.isEmpty { return }
@@ -196,6 +201,11 @@ public struct Credits: BookProjection {
             cells.integer(settlement.held.nanos)
         }
         settled.removeAll(keepingCapacity: true)
+        try sink.append(denied.count, to: Credits.denials) { [denied] index, cells in
+            cells.name(denied[index].org, of: names)
+            cells.integer(Int64(denied[index].position))
+        }
+        denied.removeAll(keepingCapacity: true)
         self.names.trim()
     }
 

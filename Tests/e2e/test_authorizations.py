@@ -93,6 +93,29 @@ class Authorizations(DaemonCase):
         self.assertIn('"authorization.denied"', denials.body.decode())
         self.assertIn('"too much"', denials.body.decode())
 
+    def test_denials_are_found_behind_many_other_records(self):
+        """More of them than one answer looks at in the log: the first page has the denials all the same."""
+        first = self.ask("far 1", org="org_far", credits="1")
+        others = [call(f"between {n}", org="org_b") for n in range(110_000)]
+        for start in range(0, len(others), 10_000):
+            self.assertEqual(self.daemon.post("/v1/events", others[start:start + 10_000]).status, 200)
+        last = [self.ask(f"far {n}", org="org_far", credits="1") for n in (2, 3)]
+        positions = [answer.json["position"] for answer in (first, *last)]
+        self.assertGreater(positions[1] - positions[0], 100_000)
+        # Once when the read model may still be behind, once when it is not.
+        for wait in ({}, {"X-Min-Position": str(positions[2])}):
+            after, found = 0, []
+            while True:
+                page = self.daemon.get(f"/v1/orgs/org_far/denials?limit=2&after={after}", headers=wait)
+                self.assertEqual(page.status, 200, page)
+                found += [line["position"] for line in page.lines]
+                after = int(page.headers["x-next-after"])
+                if after >= int(page.headers["x-position"]):
+                    break
+                if wait:
+                    self.assertEqual(len(page.lines), 2, page)
+            self.assertEqual(found, positions)
+
     def test_calls_that_are_short(self):
         # Two calls and a running one: no call is left for a fourth. No time: they happen when they are received.
         today = [{**call(f"few {n}", org="org_t", model="local/none"), "time": None} for n in range(2)]

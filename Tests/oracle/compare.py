@@ -65,7 +65,8 @@ def missing(stated, stored, path=""):
 
 
 class Comparison:
-    """`ask(path, position, lines)` gives (position seen, JSON, or many in lines, or None when nothing is known)."""
+    """`ask(path, position, lines)` gives the position seen and the JSON; or (many in lines, the position to go on after);
+    or None when nothing is known."""
 
     def __init__(self, oracle, ask, now):
         self.oracle, self.ask_daemon, self.now = oracle, ask, now
@@ -189,15 +190,21 @@ class Comparison:
     def denials(self, org):
         """As they are in the log, each one found there by its org."""
         found, after = [], 0
-        while True:
-            answer = self.ask(f"/v1/orgs/{quote(org)}/denials?limit={MOST_LINES}&after={after}", lines=True)
-            found += [(line["position"], line["event"]["data"]["id"]) for line in answer]
-            if len(answer) < MOST_LINES:
+        # An answer looks at so many records and no further: it may be short, or empty, before the end.
+        while after < self.oracle.position:
+            lines, reached = self.ask(f"/v1/orgs/{quote(org)}/denials?limit={MOST_LINES}&after={after}", lines=True)
+            found += [(line["position"], line["event"]["data"]["id"]) for line in lines]
+            if reached <= after:
                 break
-            after = answer[-1]["position"]
+            after = reached
         ours = [(position, id) for (owner, id), position in self.oracle.decided_at.items()
                 if owner == ("org", org) and self.oracle.decisions[position].refused]
-        self.same(f"denials of {org}", found, sorted(ours))
+        self.same(f"denials of {org}: how many", len(found), len(ours))
+        # The first that differs is the cause.
+        for theirs, own in zip(found, sorted(ours)):
+            if theirs != own:
+                self.same(f"denials of {org}", theirs, own)
+                break
 
     def unpriced(self):
         found, after = {}, 0
