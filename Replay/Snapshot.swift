@@ -126,10 +126,14 @@ private func check(_ paths: [String], into report: SnapshotReport) throws -> (Sn
         for model in try check.readModels(log, progress: { fold.reach($0) }) {
             if let fault = model.fault {
                 report.add(model.name, position: model.position, "\(model.snapshot) at \(model.position): \(fault)")
+            } else if let digest = model.digest {
+                report.add(
+                    model.name, position: model.position, digest: digest.hex,
+                    holds: "at position \(model.position), as folded from the log")
             } else {
                 report.add(
-                    model.name, position: model.position, digest: model.digest.hex,
-                    holds: "at position \(model.position), as folded from the log")
+                    model.name, position: model.position,
+                    holds: "of another version of this program: not compared, the daemon makes it anew")
             }
         }
         _ = fold.end()

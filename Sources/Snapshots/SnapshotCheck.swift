@@ -126,7 +126,9 @@ public struct SnapshotCheck {
         public var name: String
         public var snapshot: String
         public var position: UInt64
-        public var digest: MultisetDigest
+        /// That of the log, folded again. Nil: its version is not this program's, so there is nothing to compare it
+        /// with; a daemon makes it anew.
+        public var digest: MultisetDigest?
         /// Nil when it holds.
         public var fault: String?
     }
@@ -142,12 +144,17 @@ public struct SnapshotCheck {
             var snapshot: Snapshot
         }
         var wanted: [Wanted] = []
+        var others: [ReadModel] = []
         for snapshot in chain.snapshots {
             for model in snapshot.manifest.readModels {
-                // One of another version of the program is not comparable: it is made anew when it is restored.
                 guard let type = ReadModels.all.first(where: { $0.name == model.name }),
                     type.schemaVersion == model.schemaVersion
-                else { continue }
+                else {
+                    others.append(
+                        ReadModel(
+                            name: model.name, snapshot: snapshot.archive.path, position: model.position, digest: nil))
+                    continue
+                }
                 guard model.position <= snapshot.manifest.position else {
                     throw SnapshotError.differs(
                         part: place(Manifest.fileName, in: snapshot),
@@ -159,7 +166,7 @@ public struct SnapshotCheck {
         let folded = try Refold.run(
             wanted.map { (type: $0.type, through: $0.model.position) }, log: log, progress: progress)
         let scratch = try ReadModelFiles(chain.base)
-        return try zip(wanted, folded).map { wanted, folded in
+        return others + (try zip(wanted, folded).map { wanted, folded in
             var found = ReadModel(
                 name: wanted.model.name, snapshot: wanted.snapshot.archive.path, position: wanted.model.position,
                 digest: folded)
@@ -174,7 +181,7 @@ public struct SnapshotCheck {
                 }
             }
             return found
-        }
+        })
     }
 
     private func place(_ name: String, in snapshot: Snapshot) -> String {

@@ -406,3 +406,23 @@ private func stored(_ folder: String) throws -> [String: StoredReadModel] {
     _ = try SnapshotCheck(chain).files()
     #expect(throws: SnapshotError.self) { try check(rig.path("full")) }
 }
+
+/// What a program of another version folded is not called wrong, and not passed over in silence.
+@Test func `a read model of another version is named, not compared, and the rest still is`() async throws {
+    let rig = try Rig()
+    try await rig.append(60)
+    try await rig.foldReadModels()
+    var manifest = try await rig.snapshot("full").manifest
+    let index = try #require(manifest.readModels.firstIndex { $0.name == "credits" })
+    manifest.readModels[index].schemaVersion -= 1
+    try DurableFile.replace(rig.path("full/manifest.json"), with: manifest.bytes)
+    try DurableFile.replace(
+        rig.path("full/manifest.sha256"), with: Manifest.hashLine(SHA256.hash(manifest.bytes)))
+    let check = SnapshotCheck(try SnapshotChain([rig.path("full")]))
+    let models = try check.readModels(try check.log().log)
+    #expect(Set(models.map(\.name)) == Set(ReadModels.all.map { $0.name }))
+    #expect(models.filter { $0.digest == nil }.map(\.name) == ["credits"])
+    #expect(models.allSatisfy { $0.fault == nil })
+    try await restore(rig, "full", to: "copy")
+    #expect(try stored(rig.path("copy"))["tokens"] == stored(rig.data)["tokens"])
+}
