@@ -2,7 +2,6 @@ import Billing
 import EventLog
 import Platform
 import Projections
-import Records
 
 /// Words that several verbs understand: whose, and up to where.
 extension Arguments {

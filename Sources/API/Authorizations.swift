@@ -201,8 +201,8 @@ extension API {
         // The read model says where they are; the log itself tells of what it has not come to yet.
         let known = try await ask(DenialsQuery(org: org, after: after, limit: limit), question)
         let page = try await reader.page(
-            of: known.answer, thenAfter: max(after, known.position), limit: limit, org: org,
-            type: "authorization.denied", for: question.key.org)
+            of: known.answer, after: max(after, known.position), limit: limit, org: org, type: "authorization.denied",
+            for: question.key.org)
         return page.response
     }
 }

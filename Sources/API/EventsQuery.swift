@@ -73,33 +73,25 @@ actor LogReader {
         return hashes
     }
 
-    /// The records at `positions`, all of which are stored, then those that `page` finds from `next` on, up to `limit`
-    /// in all.
-    func page(
-        of positions: [UInt64], thenAfter next: UInt64, limit: Int, org: Name, type: String, for reader: Name?
-    ) throws -> Page {
-        var lines = Lines(reader: reader)
-        for position in positions {
-            _ = try log.withRecord(at: position) { lines.add(try RecordCodec.decode($0), bytes: $0) }
-        }
-        if let last = positions.last, positions.count == limit {
-            return Page(lines: lines.bytes, reached: last, highWater: log.highWater)
-        }
-        var page = try page(after: next, limit: limit - positions.count, org: org, type: type, for: reader)
-        page.lines = lines.bytes + page.lines
-        return page
-    }
-
     /// Runs what reads files on this thread.
     func run<Result: Sendable>(_ body: @Sendable () throws -> Result) rethrows -> Result {
         try body()
     }
 
-    /// Up to `limit` records after `position` as NDJSON; `reader` is the org that may read nothing of others.
-    func page(after position: UInt64, limit: Int, org: Name?, type: String?, for reader: Name?) throws -> Page {
+    /// Up to `limit` records as NDJSON: those at the positions that are `known`, then what is found after `position`.
+    /// - Parameters:
+    ///   - known: stored all of them, in order, not after `position`, at most `limit`.
+    ///   - reader: the org that may read nothing of others.
+    func page(
+        of known: [UInt64] = [], after position: UInt64, limit: Int, org: Name?, type: String?, for reader: Name?
+    ) throws -> Page {
         var page = Page(reached: position, highWater: log.highWater)
         var lines = Lines(reader: reader)
-        var found = 0
+        for position in known {
+            _ = try log.withRecord(at: position) { lines.add(try RecordCodec.decode($0), bytes: $0) }
+        }
+        var found = known.count
+        if found == limit, let last = known.last { page.reached = last }
         var looked = 0
         while found < limit && looked < LogReader.scanRecordsMax && page.reached < page.highWater {
             let before = page.reached

@@ -166,7 +166,7 @@ public struct SnapshotCheck {
         let folded = try Refold.run(
             wanted.map { (type: $0.type, through: $0.model.position) }, log: log, progress: progress)
         let scratch = try ReadModelFiles(chain.base)
-        return others + (try zip(wanted, folded).map { wanted, folded in
+        return try others + zip(wanted, folded).map { wanted, folded in
             var found = ReadModel(
                 name: wanted.model.name, snapshot: wanted.snapshot.archive.path, position: wanted.model.position,
                 digest: folded)
@@ -181,7 +181,7 @@ public struct SnapshotCheck {
                 }
             }
             return found
-        })
+        }
     }
 
     private func place(_ name: String, in snapshot: Snapshot) -> String {

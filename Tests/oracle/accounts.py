@@ -4,7 +4,7 @@ import bisect
 from values import DAY, NEVER, SECOND, window
 
 MINUTE = 60 * SECOND
-LOTS_CHECKED = 16       # for one event, on the average: an account of more lots is not checked whole after each
+LOTS_SUMMED = 16        # for one event, on the average: sums of more lots are not made anew after each
 BURN_CATEGORY = {"promo": 0, "plan": 1, "refund": 2, "adjustment": 3, "paid": 4}
 
 
@@ -54,7 +54,8 @@ class Account:
         self.open = []          # those with something left, in burn order
         self.left = 0           # in all of them
         self.starts, self.ends = Steps(), Steps()   # what is left, by when its lots begin and when they end
-        self.unchecked = 0      # events since each lot was looked at
+        self.changed = []       # lots that are to be checked
+        self.unsummed = 0       # events since the sums were made anew
         self.movements = []     # (position, time, what, amount, of it invoiced, balance after, settled)
 
     @property
@@ -70,6 +71,7 @@ class Account:
             return
         was, lot.left = lot.left, lot.left + amount
         self.left += amount
+        self.changed.append(lot)
         # One that ends before it begins is never usable.
         if lot.expires is None or lot.effective < lot.expires:
             self.starts.add(lot.effective, amount)
@@ -99,15 +101,17 @@ class Account:
 
     def check(self, where, t):
         """Nothing is made and nothing is lost."""
+        for lot in self.changed:
+            parts = (lot.left, lot.spent, lot.expired, lot.voided)
+            assert lot.granted == sum(parts) and min(parts) >= 0, (where, lot.id, lot.granted, parts)
+        self.changed.clear()
         held = self.left - self.overage
         assert self.balance == held, (where, self.balance, held)
-        self.unchecked += 1
-        if self.unchecked * LOTS_CHECKED < len(self.open):
+        self.unsummed += 1
+        if self.unsummed * LOTS_SUMMED < len(self.open):
             return
-        self.unchecked = 0
-        for lot in self.open:
-            parts = (lot.left, lot.spent, lot.expired, lot.voided)
-            assert lot.granted == sum(parts) and lot.left and min(parts) >= 0, (where, lot.id, lot.granted, parts)
+        self.unsummed = 0
+        assert all(lot.left for lot in self.open), where
         assert self.left == sum(lot.left for lot in self.open), where
         assert self.usable(t) == sum(lot.usable(t) for lot in self.open), where
 

@@ -65,8 +65,8 @@ def missing(stated, stored, path=""):
 
 
 class Comparison:
-    """`ask(path, position, lines)` gives the position seen and the JSON; or (many in lines, the position to go on after);
-    or None when nothing is known."""
+    """`ask(path, position, lines)` gives the position seen and the JSON, None when nothing is known; for `lines` instead
+    of the JSON (many of them, the position to go on after)."""
 
     def __init__(self, oracle, ask, now):
         self.oracle, self.ask_daemon, self.now = oracle, ask, now
