@@ -45,28 +45,38 @@ extension EventLoop {
     func pump(_ connection: Connection) {
         guard connection.isOpen, !connection.isPumping else { return }
         connection.isPumping = true
+        let waitsForSocket = goOn(connection)
+        connection.isPumping = false
+        // It was just given all it takes. Once more, and it may take the rest, and then nothing is left that wakes
+        // what waits behind it.
+        if !waitsForSocket { flush(connection) }
+        settle(connection)
+    }
+
+    /// Parses, hands over and pulls until the connection waits for something. True when that is the socket, to take
+    /// more of the output: epoll says so.
+    private func goOn(_ connection: Connection) -> Bool {
         while connection.isOpen {
             if let stream = connection.stream {
                 flush(connection)
-                guard connection.isOpen, connection.outputCount == 0, !stream.isAwaiting else { break }
+                if connection.outputCount > 0 { return true }
+                guard connection.isOpen, !stream.isAwaiting else { return false }
                 pull(connection, stream)
                 continue
             }
-            guard connection.isReading, !connection.pending.isEmpty else { break }
+            guard connection.isReading, !connection.pending.isEmpty else { return false }
             guard mayTakeRequest(connection) else {
                 postpone(connection)
-                break
+                return false
             }
             if connection.outputCount >= configuration.outputBytesMax {
                 flush(connection)
-                if connection.outputCount >= configuration.outputBytesMax { break }
+                if connection.outputCount >= configuration.outputBytesMax { return true }
                 continue
             }
-            if parsePending(connection) { break }
+            if parsePending(connection) { return false }
         }
-        connection.isPumping = false
-        flush(connection)
-        settle(connection)
+        return false
     }
 
     /// True when more bytes are needed.

@@ -286,6 +286,21 @@ import Testing
         }
     }
 
+    /// The client may take the rest of an answer at any moment, also between two looks of the loop: what waits behind
+    /// it goes on all the same. Enough of them that the moment is met.
+    @Test func `what waits behind a big answer goes on whenever the client takes it`() throws {
+        try withServer { server, _ in
+            let client = Client(port: server.port)
+            let count = 40
+            client.send(String(repeating: get("/big"), count: count) + get("/after"))
+            for _ in 0..<count { #expect(client.answer()?.body.utf8.count == 8 << 20) }
+            #expect(client.answer()?.body == "get /after ")
+            for _ in 0..<5 {
+                #expect(client.ask(get("/bigstream/8"))?.body.utf8.count == 8 * 8 << 20)
+            }
+        }
+    }
+
     @Test func `a Unix socket serves beside the port, and its file goes with the server`() throws {
         let path = "/tmp/tally-\(getpid())-\(WallClock.microseconds()).sock"
         try withServer({ $0.listen.append(.unix(path: path)) }) { server, _ in

@@ -48,8 +48,19 @@ final class TestHandler: RequestHandler {
         case "turn":
             gathered.withLock { $0.append((request, responder)) }
         case "big":
+            responder.send(Response(status: 200, contentType: "text/plain", body: TestHandler.big))
+        case "bigstream":
+            let left = Lock(Int(request.pathSegments.last ?? "") ?? 1)
             responder.send(
-                Response(status: 200, contentType: "text/plain", body: [UInt8](repeating: 0x62, count: 8 << 20)))
+                Response(
+                    status: 200,
+                    body: .chunks { sink in
+                        let isLast = left.withLock { left in
+                            left -= 1
+                            return left == 0
+                        }
+                        sink.send(isLast ? .last(TestHandler.big) : .more(TestHandler.big))
+                    }))
         case "stream":
             responder.send(Response(status: 200, body: .chunks(pieces(5, onThread: request.query.isEmpty))))
         case "broken":
@@ -83,6 +94,9 @@ final class TestHandler: RequestHandler {
             status: 200, contentType: "text/plain", headers: extra.map { [("X-Extra", $0)] } ?? [],
             body: Array(text.utf8))
     }
+
+    /// More than a socket takes at once.
+    static let big = [UInt8](repeating: 0x62, count: 8 << 20)
 
     private func pieces(_ count: Int, onThread: Bool) -> @Sendable (ChunkSink) -> Void {
         let next = Lock(0)
