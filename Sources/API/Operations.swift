@@ -27,11 +27,14 @@ extension API {
             }
         }
         if let fault = tree.status.fault { reasons.append("the Merkle tree is stopped: \(fault)") }
+        let warnings = await self.warnings()
         return Answers.json(reasons.isEmpty ? 200 : 503, position: log.highWater) { writer in
             writer.object { writer in
                 writer.member("status", string: reasons.isEmpty ? "ready" : "not ready")
                 writer.key("reasons")
                 writer.array(reasons) { $0.string($1) }
+                writer.key("warnings")
+                writer.array(warnings) { $0.string($1) }
             }
         }
     }
