@@ -125,7 +125,7 @@ let package = Package(
             uses: [
                 "Snapshots", "Projections", "EventLog", "Records", "Billing", "Hashing", "Platform", "TestEvents",
             ]),
-        tests("Engine", uses: ["Engine", "EventLog", "Records", "Billing", "Platform"]),
+        tests("Engine", uses: ["Engine", "EventLog", "Records", "Billing", "Hashing", "Platform"]),
         tests("Server", uses: ["Server", "HTTP", "Platform"]),
         tests("API", uses: ["API", "HTTP", "JSON", "Billing", "Hashing", "Schemas", "Platform"]),
         tests("Courier", uses: ["tallystick-alerts"]),

@@ -111,7 +111,7 @@ private final class DiffOutput {
         guard json else {
             let head = "\(record.position)  \(record.recordedAt.rfc3339)  \(record.event.fact.type)"
             let time = record.occurredAt == record.recordedAt ? "" : ", of \(record.occurredAt.rfc3339)"
-            out.write("  \(head)  \(record.event.source) \(record.event.id)\(time)\n")
+            out.write("  \(head)  \(record.event.source) \(record.event.statedID)\(time)\n")
             for movement in movements {
                 out.write(ExplanationText.row("  \(movement.kind.name)", movement.amount.credits) + "\n")
             }
@@ -127,7 +127,7 @@ private final class DiffOutput {
             writer.member("time", string: record.occurredAt.rfc3339)
             writer.member("type", string: record.event.fact.type)
             writer.member("source", string: record.event.source.text)
-            writer.member("id", string: record.event.id.text)
+            writer.member("id", string: record.event.statedID)
             writer.key("movements")
             writer.array(movements) { writer, movement in
                 writer.object { writer in

@@ -98,14 +98,15 @@ func explainUsage(
                     if change.position != record.position { json.member("stated_at", integer: change.position) }
                     json.member("time", string: change.occurredAt.rfc3339)
                     json.member("source", string: record.event.source.text)
-                    json.member("id", string: record.event.id.text)
+                    json.member("id", string: record.event.statedID)
                     json.member("model", string: change.call.model.text)
                     json.member("status", string: change.call.status.name)
                     json.member("key_source", string: change.call.keySource.name)
                     AnswerFormat.writeMembers(of: change.totals, into: &json)
                 }
             } line: {
-                let head = "\(record.position)  \(change.occurredAt.rfc3339)  \(record.event.source) \(record.event.id)"
+                let (event, time) = (record.event, change.occurredAt.rfc3339)
+                let head = "\(record.position)  \(time)  \(event.source) \(event.statedID)"
                 let sign = change.sign < 0 ? "  takes out record \(change.position)" : ""
                 return "  \(head)  \(change.call.model)  \(change.call.status.name)  "
                     + "\(ReportFormat.text(change.totals))\(sign)"

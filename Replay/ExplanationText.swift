@@ -7,7 +7,7 @@ enum ExplanationText {
     static func lines(_ explanation: Explanation) -> [String] {
         let event = explanation.event
         var lines = [
-            "record \(explanation.position): \(event.fact.type) \(event.source) \(event.id) at "
+            "record \(explanation.position): \(event.fact.type) \(event.source) \(event.statedID) at "
                 + explanation.occurredAt.rfc3339
         ]
         if let standing = event.fact.unwinds {

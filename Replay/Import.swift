@@ -57,7 +57,7 @@ private struct ImportFrame {
 
     mutating func add(_ record: Record) -> Digest {
         let start = arena.count
-        RecordCodec.encode(record.event, door: record.door, key: record.key, into: &arena)
+        RecordCodec.encode(record.event, door: record.door, key: record.key, space: record.space, into: &arena)
         let end = arena.count
         let hash = arena.withUnsafeMutableBytes { bytes in
             let slot = UnsafeMutableRawBufferPointer(rebasing: bytes[start..<end])

@@ -221,7 +221,7 @@ private struct OurCalls {
             guard request.org == nil || request.org == call.org else { return }
             try body(
                 Reconciliation.Call(
-                    position: record.position, id: record.event.id.text, time: record.occurredAt,
+                    position: record.position, id: record.event.statedID, time: record.occurredAt,
                     model: call.model.text, inputTokens: call.usage?.inputTokens,
                     outputTokens: call.usage?.outputTokens, cost: call.cost))
         }

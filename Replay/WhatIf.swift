@@ -178,7 +178,8 @@ struct History {
         var meter = Meter(title, total: highWater)
         try read(reached: { meter.reach($0) }) { record in
             let difference = try whatIf.apply(
-                record.event, position: record.position, at: record.occurredAt, recordedAt: record.recordedAt)
+                record.event, position: record.position, at: record.occurredAt, recordedAt: record.recordedAt,
+                spaceOrg: record.space.org)
             if let difference { try each(difference) }
         }
         return (whatIf, meter.end())

@@ -1,4 +1,5 @@
 import Audit
+import Engine
 import EventLog
 import Hashing
 import Platform
@@ -106,10 +107,12 @@ func checkIndex(_ folder: DataFolder, through highWater: UInt64, into report: Re
             let before = after
             after = try folder.log.read(after: after, recordsMax: 10_000, bytesMax: 8 << 20) { position, bytes in
                 guard position <= check.progress else { return }
-                guard let (key, content) = RecordCodec.hashes(bytes) else {
+                guard let hashes = RecordCodec.hashes(bytes) else {
                     throw LogError.corrupt(position: position, reason: "it is no record")
                 }
-                check.expect(KeyIndex.Entry(key: key, position: position, content: content))
+                let (entry, alias) = KeyIndex.entries(of: hashes, at: position)
+                check.expect(entry)
+                if let alias { check.expect(alias) }
             }
             guard after > before else { throw LogError.corrupt(position: after + 1, reason: "the log ends before it") }
             report.reach("index", min(after, highWater))

@@ -238,6 +238,8 @@ def read_content(kind, r):
         d["source"], d["id"], d["reason"] = r.name(), r.name(), r.text()
         if kind == "llm.call.amended":
             d["call"] = read_call(r)
+        if r.at < len(r.data):
+            d["org"] = r.name()
     elif kind == "credits.granted":
         d["owner"], d["credits"] = r.owner(), r.money()
         d["category"], d["priority"] = ("paid", "promo", "plan", "refund")[r.byte()], r.byte()
@@ -300,13 +302,18 @@ def read_record(data):
     if r.byte() != 1:
         raise Difference("a record of another version than 1")
     kind, door, flags = r.byte(), r.byte(), r.byte()
-    if not 0 < kind < len(KINDS) or door > 4 or flags > 7 or r.fixed(4) != len(data):
+    if not 0 < kind < len(KINDS) or door > 4 or flags > 63 or r.fixed(4) != len(data):
         raise Difference("a record that does not begin as one does")
     position, recorded_at, stated, length = r.fixed(8), r.time(), r.time(), r.fixed(4)
     record = {"position": position, "type": KINDS[kind], "recorded_at": recorded_at,
               "time": stated if flags & 1 else recorded_at, "source": r.name(), "id": r.name()}
     if flags & 2:
         r.name()
+    # The space of the idempotency key, and an id longer than a name: they move no balance.
+    if flags & 16:
+        r.name()
+    if flags & 32:
+        record["whole_id"] = r.text()
     content = Reader(r.take(length))
     record["data"] = read_content(KINDS[kind], content)
     if flags & 4:

@@ -177,6 +177,13 @@ extension API {
                             404, "unknown_authorization", "no authorization \(hold.id) is running",
                             id: hold.id.text
                         ).response)
+                case .success(.refused):
+                    answer(
+                        Problem(
+                            500, "release_refused",
+                            "the release was not taken, which is a fault of the daemon's; the authorization runs on",
+                            id: hold.id.text
+                        ).response)
                 case .success(.released(let position, let highWater)):
                     answer(
                         Answers.json(position: highWater) { writer in

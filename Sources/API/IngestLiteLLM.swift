@@ -140,7 +140,7 @@ extension API {
 
     private static func parkedFacts(of event: Event) -> [Parked.Fact] {
         var facts = [
-            Parked.Fact(name: "source", value: event.source.text), Parked.Fact(name: "id", value: event.id.text),
+            Parked.Fact(name: "source", value: event.source.text), Parked.Fact(name: "id", value: event.statedID),
         ]
         if let time = event.time { facts.append(Parked.Fact(name: "time", value: time.rfc3339)) }
         switch event.fact {

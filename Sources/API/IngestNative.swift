@@ -28,7 +28,7 @@ extension API {
                 if let error = forbidden(event, for: key) {
                     outcomes.append(.refused(id: item.id, error))
                 } else {
-                    outcomes.append(.submitted(id: event.id.text))
+                    outcomes.append(.submitted(id: event.statedID))
                     submission.add(event)
                 }
             case .failure(let error):
@@ -71,11 +71,6 @@ extension API {
         if !event.fact.isUsage && !key.allows(.admin) {
             return FieldError(
                 code: "scope_forbidden", field: "type", detail: "\(event.fact.type) needs a key with the scope admin")
-        }
-        if ReservedSource.holds(event.source) {
-            return FieldError(
-                code: "reserved_source", field: "source",
-                detail: "sources named tallystick, litellm/... and lago/... belong to the daemon's own doors")
         }
         return nil
     }
@@ -126,14 +121,11 @@ extension API {
                             index: index, id: id, field: "id", position: position))
                     note(ReceiptLine(id: id, status: "conflict", position: position))
                 case .rejected(let rejection):
-                    // To a confined key whose event meets another org's: no position.
-                    let isConflict = rejection.code == "conflict"
-                    if isConflict { conflicts += 1 }
                     errors.append(
                         Problem(
                             status(of: rejection.code), rejection.code, rejection.detail, index: index, id: id,
                             field: rejection.field))
-                    note(ReceiptLine(id: id, status: isConflict ? "conflict" : "rejected"))
+                    note(ReceiptLine(id: id, status: "rejected"))
                 }
             }
         }
@@ -190,7 +182,7 @@ extension API {
     private static func status(of code: String) -> Int {
         switch code {
         case "scope_forbidden", "org_forbidden": 403
-        case "conflict": 409
+        case "conflict", "ambiguous_call": 409
         default: 422
         }
     }
@@ -199,13 +191,5 @@ extension API {
 extension Verdict {
     fileprivate var duplicateOf: UInt64? {
         if case .duplicate(let position) = self { position } else { nil }
-    }
-}
-
-/// Sources that only the daemon's own doors write: a client posting under one could take a key before its owner does.
-enum ReservedSource {
-    static func holds(_ source: Name) -> Bool {
-        let text = source.text.utf8
-        return source.text == "tallystick" || text.starts(with: "litellm/".utf8) || text.starts(with: "lago/".utf8)
     }
 }

@@ -13,15 +13,30 @@ extension API {
     func getLagoEvent(_ transactionID: String, _ question: Question) async throws -> Response {
         // The sender has just posted it: wait for what is durable now.
         await models.wait("lago", until: log.highWater, timeoutMilliseconds: limits.waitMillisecondsMax)
-        let seen = try await ask(LagoReceivedQuery(transactionID: transactionID), question)
+        guard let id = EventID(transactionID) else { return API.response(.notFound) }
+        let org = try question["org"].map { try question.org($0) } ?? question.key.org
+        let seen = try await ask(LagoReceivedQuery(transactionID: id.key.text), question)
+        var found: [(record: Record, item: LagoItem)] = []
         for position in seen.answer {
-            guard let stored = try await reader.record(at: position),
-                question.key.org == nil || stored.record.event.fact.org == question.key.org,
-                let item = LagoItem(stored: stored.record.event)
+            guard let record = try await reader.record(at: position)?.record,
+                org == nil || record.event.fact.org == org, let item = LagoItem(stored: record.event)
             else { continue }
-            return API.response(.stored(item, recordedAt: stored.record.recordedAt), position: seen.position)
+            found.append((record, item))
         }
-        return API.response(.notFound)
+        // As a correction finds its call: an org's own, else the one among everybody's keys, else the only one.
+        let own = found.first { org != nil && $0.record.space.org == org }
+        guard let one = own ?? found.first(where: { $0.record.space == .common }) ?? found.first else {
+            return API.response(.notFound)
+        }
+        let (record, item) = one
+        let isAmbiguous = org == nil && record.space != .common
+            && found.contains { $0.record.position != record.position && $0.record.event.source == record.event.source }
+        if isAmbiguous {
+            throw ProblemError(
+                409, "ambiguous_call", "several orgs have an event with this transaction_id: say whose with org",
+                field: "transaction_id")
+        }
+        return API.response(.stored(item, recordedAt: record.recordedAt), position: seen.position)
     }
 
     func listLagoBatches(_ question: Question) async throws -> Response {
@@ -130,6 +145,7 @@ extension API {
         let position: UInt64
         switch receipt.verdicts[0] {
         case .stored(let stored, _): position = stored
+        // Among the daemon's own keys: the same outcome of the same batch was said there, at most in other words.
         case .duplicate(let earlier), .conflict(let earlier): position = earlier
         case .rejected(let rejection):
             throw ProblemError(422, rejection.code, rejection.detail, field: rejection.field)

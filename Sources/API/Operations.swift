@@ -86,6 +86,12 @@ extension API {
         page.counter(
             "tallystick_submissions_overloaded_total", "Requests refused: too much was waiting.", writer.overloaded)
         page.counter("tallystick_submissions_full_total", "Requests refused: the log was full.", writer.full)
+        page.gauge(
+            "tallystick_own_events_refused", "Kinds of events of the daemon's own that are due and not taken.",
+            UInt64(writer.ownRefused.count))
+        page.gauge(
+            "tallystick_foreign_records", "Records of clients that were met under ids of the daemon's own events.",
+            UInt64(writer.foreign.count))
         page.counter("tallystick_record_bytes_total", "Bytes of records stored.", writer.recordBytes)
         page.gauge("tallystick_writer_pending_bytes", "Bytes waiting for the writer.", UInt64(writer.pendingBytes))
         page.gauge(

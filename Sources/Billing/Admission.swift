@@ -21,6 +21,14 @@ extension Book {
         else { throw Book.outOfRange("data.usage", "what \(ledger.accounts[account].sums.owner.name) spent in all") }
     }
 
+    /// What is asked of an event that comes in, and of none that is stored: a stored one is folded as it is, whatever
+    /// the rules were when it came. The writer asks it beside `take`.
+    public func admitNew(_ event: Event, at time: Timestamp) throws(Rejection) {
+        if case .planAssigned(let assignment) = event.fact {
+            try admitSubscription(of: assignment, from: assignment.effectiveAt ?? time)
+        }
+    }
+
     func admitControl(_ event: Event, at time: Timestamp) throws(Rejection) {
         switch event.fact {
         case .planAssigned(let assignment):
@@ -111,7 +119,8 @@ extension Book {
         if let known, known.isEnabled, known.owner != alert.owner {
             throw Rejection(
                 code: "alert_exists", field: "data.alert",
-                detail: "the alert \(alert.name) is another owner's; give this one a name of its own")
+                detail: "the alert \(alert.name) is another owner's; give this one a name of its own",
+                holder: known.owner)
         }
         guard alert.isEnabled, known?.isEnabled != true else { return }
         guard catalog.alertCount(of: alert.owner) < Alert.perOwnerMax else {
@@ -121,9 +130,22 @@ extension Book {
         }
     }
 
+    /// A subscription's usage goes to one owner at a time: who takes it over takes calls and overage of another.
+    private func admitSubscription(of assignment: Assignment, from time: Timestamp) throws(Rejection) {
+        guard let subscription = assignment.lago?.externalSubscriptionID,
+            let holder = catalog.holder(ofSubscription: subscription, from: time, besides: assignment.owner)
+        else { return }
+        throw Rejection(
+            code: "subscription_taken", field: "data.lago.external_subscription_id",
+            detail: "\(holder.name) has it then or later; an assignment of \(holder.name) without lago frees it from "
+                + "its own effective time on",
+            holder: holder)
+    }
+
     private func admitLot(_ id: Name, owner: Owner, credits: Money) throws(Rejection) {
-        guard ledger.lot(id) == nil else {
-            throw Rejection(code: "lot_exists", field: "id", detail: "a lot with the id \(id) exists")
+        if let lot = ledger.lot(id) {
+            throw Rejection(
+                code: "lot_exists", field: "id", detail: "a lot with the id \(id) exists", holder: lot.owner)
         }
         guard credits > .zero else {
             throw Rejection(code: "invalid", field: "data.credits", detail: "is not over 0")

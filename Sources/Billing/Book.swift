@@ -113,7 +113,7 @@ public struct Book: Sendable {
     /// What a correction unwinds, and for an amendment what the corrected call costs: rated by what is published now
     /// and in force at the call's own time.
     private func admitCorrection(_ fact: Fact) throws(Rejection) -> (standing: StandingCall, rating: Rating?) {
-        guard let (source, id) = fact.corrects else { preconditionFailure("\(fact.type) corrects nothing") }
+        guard let (source, id, _) = fact.corrects else { preconditionFailure("\(fact.type) corrects nothing") }
         guard let standing = fact.unwinds else { throw .unknownCall(source: source, id: id) }
         if let refusal = ledger.refusal(of: standing) { throw refusal }
         guard case .callAmended(let amended) = fact else { return (standing, nil) }

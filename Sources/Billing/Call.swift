@@ -238,13 +238,16 @@ public struct Usage: Hashable, Sendable {
 public struct CallVoided: Hashable, Sendable {
     public var source: Name
     public var id: Name
+    /// Org whose call is meant, where several have one with this source and id; nil when it was not said.
+    public var org: Name?
     public var reason: String
     /// Nil as sent; found by admission.
     public var unwinds: StandingCall?
 
-    public init(source: Name, id: Name, reason: String, unwinds: StandingCall? = nil) {
+    public init(source: Name, id: Name, org: Name? = nil, reason: String, unwinds: StandingCall? = nil) {
         self.source = source
         self.id = id
+        self.org = org
         self.reason = reason
         self.unwinds = unwinds
     }
@@ -254,14 +257,19 @@ public struct CallVoided: Hashable, Sendable {
 public struct CallAmended: Hashable, Sendable {
     public var source: Name
     public var id: Name
+    /// Org whose call is meant, where several have one with this source and id; nil when it was not said.
+    public var org: Name?
     public var reason: String
     public var call: Call
     /// Nil as sent; found by admission.
     public var unwinds: StandingCall?
 
-    public init(source: Name, id: Name, reason: String, call: Call, unwinds: StandingCall? = nil) {
+    public init(
+        source: Name, id: Name, org: Name? = nil, reason: String, call: Call, unwinds: StandingCall? = nil
+    ) {
         self.source = source
         self.id = id
+        self.org = org
         self.reason = reason
         self.call = call
         self.unwinds = unwinds

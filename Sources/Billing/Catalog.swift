@@ -8,7 +8,8 @@ public struct Catalog: Sendable {
     private var plans: [Name: [Definition]] = [:]
     /// Assignments of an owner in order of (effective time, position).
     private var assignments: [Owner: [Assigned]] = [:]
-    private var subscriptions: [Name: Owner] = [:]
+    /// Owners that were ever assigned a Lago subscription, each once, the last assignment's last.
+    private var subscriptions: [Name: [Owner]] = [:]
     /// Those that have not ended, and how many of them each owner has.
     private var alerts: [Name: Alert] = [:]
     private var alertCounts: [Owner: Int] = [:]
@@ -90,7 +91,11 @@ public struct Catalog: Sendable {
             let assigned = Assigned(
                 assignment, position: position, effective: assignment.effectiveAt ?? occurredAt)
             Catalog.insert(assigned, into: &assignments[assignment.owner, default: []]) { $0.effective }
-            if let lago = assignment.lago { subscriptions[lago.externalSubscriptionID] = assignment.owner }
+            if let lago = assignment.lago {
+                var owners = subscriptions[lago.externalSubscriptionID] ?? []
+                owners.removeAll { $0 == assignment.owner }
+                subscriptions[lago.externalSubscriptionID] = owners + [assignment.owner]
+            }
         case .pricesPublished(let list):
             let index = PriceIndex(list, position: position, effective: list.effectiveAt ?? occurredAt)
             Catalog.insert(index, into: &prices) { $0.effective }
@@ -113,8 +118,29 @@ public struct Catalog: Sendable {
         return earlier
     }
 
-    /// The owner behind a subscription id of an assigned plan, the newest assignment winning.
-    public func owner(ofSubscription subscription: Name) -> Owner? { subscriptions[subscription] }
+    /// The owner behind a subscription id at `time`: who has it then by his plan, the newest assignment winning; when
+    /// nobody has, who was assigned it last.
+    public func owner(ofSubscription subscription: Name, at time: Timestamp) -> Owner? {
+        guard let owners = subscriptions[subscription] else { return nil }
+        // Nearly every subscription is one owner's for ever.
+        if owners.count == 1 { return owners[0] }
+        return owners.last {
+            assigned($0, at: time)?.assignment.lago?.externalSubscriptionID == subscription
+        } ?? owners.last
+    }
+
+    /// An owner besides `owner` whose plan has the subscription at `time` or any time after it.
+    func holder(ofSubscription subscription: Name, from time: Timestamp, besides owner: Owner) -> Owner? {
+        subscriptions[subscription]?.last { other in
+            guard other != owner, let all = assignments[other] else { return false }
+            return all.indices.contains { index in
+                guard all[index].assignment.lago?.externalSubscriptionID == subscription else { return false }
+                // It holds until the next one takes effect.
+                guard index + 1 < all.count else { return true }
+                return all[index + 1].effective > max(time, all[index].effective)
+            }
+        }
+    }
 
     /// Whether any assigned plan ever had a Lago subscription.
     public var hasSubscriptions: Bool { !subscriptions.isEmpty }

@@ -82,11 +82,11 @@ public struct StandingCall: Hashable, Sendable {
 }
 
 extension Fact {
-    /// The idempotency key of the call that a correction names; nil for any other fact.
-    public var corrects: (source: Name, id: Name)? {
+    /// What a correction names its call by, `org` where it says whose; nil for any other fact.
+    public var corrects: (source: Name, id: Name, org: Name?)? {
         switch self {
-        case .callVoided(let voided): (voided.source, voided.id)
-        case .callAmended(let amended): (amended.source, amended.id)
+        case .callVoided(let voided): (voided.source, voided.id, voided.org)
+        case .callAmended(let amended): (amended.source, amended.id, amended.org)
         default: nil
         }
     }
@@ -121,6 +121,13 @@ extension Rejection {
         Rejection(
             code: "unknown_call", field: "data.id",
             detail: "no llm.call or llm.usage has the source \(source) and id \(id)")
+    }
+
+    /// A correction names a call that several orgs have, and not whose it means.
+    public static func ambiguousCall(source: Name, id: Name) -> Rejection {
+        Rejection(
+            code: "ambiguous_call", field: "data.id",
+            detail: "several orgs have a call with the source \(source) and id \(id): say whose with the member org")
     }
 
     /// A correction names a call that was voided.

@@ -1,19 +1,27 @@
 /// A fact as a client states it, parsed: a type that cannot be wrong in shape. Whether it may be stored (duplicates,
 /// unknown plans and so on) is admission's question.
 public struct Event: Hashable, Sendable {
-    /// (`source`, `id`) is the idempotency key: exact, for ever.
+    /// (`source`, `id`) is the idempotency key within the space of its sender: exact, for ever.
     public var source: Name
     public var id: Name
+    /// The id as its sender states it, where `id` is only its hash because it is longer than a name can be; else nil.
+    public var wholeID: String?
     /// As stated by the client; nil when it said none, and then the time of receipt counts.
     public var time: Timestamp?
     public var fact: Fact
 
-    public init(source: Name, id: Name, time: Timestamp?, fact: Fact) {
+    public init(source: Name, id: Name, wholeID: String? = nil, time: Timestamp?, fact: Fact) {
         self.source = source
         self.id = id
+        self.wholeID = wholeID
         self.time = time
         self.fact = fact
     }
+}
+
+extension Event {
+    /// The id as its sender states it: what people are shown.
+    public var statedID: String { wholeID ?? id.text }
 }
 
 /// What happened: one case for each event type of contract 3. The raw type names are in `Fact.type`.
@@ -113,6 +121,15 @@ public indirect enum Fact: Hashable, Sendable {
         }
     }
 
+    /// Whether it makes a lot, whose id is the event's.
+    public var makesLot: Bool {
+        switch self {
+        case .creditsGranted: true
+        case .creditsAdjusted(let adjustment): adjustment.credits > .zero
+        default: false
+        }
+    }
+
     public var isUsage: Bool {
         switch self {
         case .call, .usage, .callVoided, .callAmended: true
@@ -138,6 +155,18 @@ public enum Door: UInt8, CaseIterable, Sendable {
         case .openmeter: "openmeter"
         case .daemon: "daemon"
         }
+    }
+}
+
+extension Door {
+    /// The only door by which records with this source come in; nil for a source that any sender may use. The daemon
+    /// makes these sources: a client that could post under one would take a key before its owner does.
+    public static func owning(_ source: Name) -> Door? {
+        let text = source.text.utf8
+        if source.text == "tallystick" { return .daemon }
+        if text.starts(with: "litellm/".utf8) { return .litellm }
+        if text.starts(with: "lago/".utf8) { return .lago }
+        return nil
     }
 }
 

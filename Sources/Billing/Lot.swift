@@ -21,6 +21,9 @@ public struct Lot: Hashable, Sendable {
         }
     }
 
+    /// Beginning of the ids of lots that the daemon itself makes.
+    public static let prefixOfOwn = "tallystick/"
+
     /// The id of the event that granted it. Unique over all owners.
     public let id: Name
     public let owner: Owner

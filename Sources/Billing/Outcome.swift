@@ -153,10 +153,13 @@ public struct Rejection: Error, Hashable, Sendable {
     /// Dotted path of the member at fault: "data.plan".
     public var field: String
     public var detail: String
+    /// Owner of what stands in the way, where names are shared by all: who may know nothing of him is not told.
+    public var holder: Owner?
 
-    public init(code: String, field: String, detail: String) {
+    public init(code: String, field: String, detail: String, holder: Owner? = nil) {
         self.code = code
         self.field = field
         self.detail = detail
+        self.holder = holder
     }
 }

@@ -36,7 +36,7 @@ public struct Repricing: Sendable {
             "call/\(difference.position)", time: nil,
             .callAmended(
                 CallAmended(
-                    source: difference.source, id: difference.id,
+                    source: difference.source, id: difference.id, org: difference.spaceOrg,
                     reason: isBack ? "reprice \(id) taken back" : "reprice \(id)", call: call)))
     }
 

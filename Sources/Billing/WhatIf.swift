@@ -59,6 +59,8 @@ public struct WhatIf: Sendable {
         /// The call's own key, by which a correction names it.
         public var source: Name
         public var id: Name
+        /// Org in whose space of keys it is; nil where it is among everybody's.
+        public var spaceOrg: Name?
         /// Of the record that states the version that stands.
         public var position: UInt64
         public var occurredAt: Timestamp
@@ -83,6 +85,8 @@ public struct WhatIf: Sendable {
     private let hindsight: Hindsight
     /// Versions of corrected calls that are not as their records say, by the call's position.
     private var versions: [UInt64: Version] = [:]
+    /// Of calls that are corrected later on and are in some org's space of keys, by the position of their own records.
+    private var spaceOrgs: [UInt64: Name] = [:]
     private var rowIndex: [Owner: Int] = [:]
     private var rowOfShape = ShapeMemory<Int>()
     /// In order of their first calls.
@@ -98,14 +102,15 @@ public struct WhatIf: Sendable {
     }
 
     /// Folds the next record, and gives the call that stands with it from here on, when that costs otherwise.
+    /// - Parameter spaceOrg: the org in whose space of keys the record is.
     public mutating func apply(
-        _ event: Event, position: UInt64, at occurredAt: Timestamp, recordedAt: Timestamp
+        _ event: Event, position: UInt64, at occurredAt: Timestamp, recordedAt: Timestamp, spaceOrg: Name? = nil
     ) throws(Fault) -> Difference? {
         expireLots(at: recordedAt)
         do {
             switch event.fact {
             case .call(let call), .usage(let call):
-                return try take(event, call: call, position: position, at: occurredAt)
+                return try take(event, call: call, position: position, at: occurredAt, spaceOrg: spaceOrg)
             case .callVoided, .callAmended:
                 return try correct(event, position: position, at: occurredAt)
             default:
@@ -119,9 +124,10 @@ public struct WhatIf: Sendable {
     }
 
     private mutating func take(
-        _ event: Event, call: Call, position: UInt64, at time: Timestamp
+        _ event: Event, call: Call, position: UInt64, at time: Timestamp, spaceOrg: Name?
     ) throws(Rejection) -> Difference? {
         let correction = hindsight.correction(of: position)
+        if correction != nil, let spaceOrg { spaceOrgs[position] = spaceOrg }
         let terms = actual.catalog.rememberTerms(for: call, at: time)
         let (then, deniedThen) = try actual.takeAsking(event.fact, call: call, charging: terms, asking: terms, at: time)
         let ownTerms = alternative.catalog.rememberTerms(for: call, at: time)
@@ -138,7 +144,8 @@ public struct WhatIf: Sendable {
         }
         guard correction == nil, cost.then != cost.now else { return nil }
         return difference(
-            (event.source, event.id), call, cost, at: position, occurredAt: time, isCall: event.fact.countsCall)
+            (event.source, event.id, spaceOrg), call, cost, at: position, occurredAt: time,
+            isCall: event.fact.countsCall)
     }
 
     private mutating func correct(
@@ -173,19 +180,19 @@ public struct WhatIf: Sendable {
         }
         guard correction?.last == position, cost.then != cost.now else { return nil }
         return difference(
-            (amended.source, amended.id), amended.call, cost, at: position, occurredAt: standing.occurredAt,
-            isCall: standing.isCall)
+            (amended.source, amended.id, spaceOrgs[standing.original]), amended.call, cost, at: position,
+            occurredAt: standing.occurredAt, isCall: standing.isCall)
     }
 
     private mutating func difference(
-        _ key: (source: Name, id: Name), _ call: Call, _ cost: Cost, at position: UInt64,
+        _ key: (source: Name, id: Name, spaceOrg: Name?), _ call: Call, _ cost: Cost, at position: UInt64,
         occurredAt: Timestamp, isCall: Bool
     ) -> Difference {
         let row = row(of: call)
         rows[row].differing += 1
         return Difference(
-            source: key.source, id: key.id, position: position, occurredAt: occurredAt, isCall: isCall, call: call,
-            then: cost.then, now: cost.now)
+            source: key.source, id: key.id, spaceOrg: key.spaceOrg, position: position, occurredAt: occurredAt,
+            isCall: isCall, call: call, then: cost.then, now: cost.now)
     }
 
     /// Lots that ended with something left in the alternative only: nobody recorded their end. Where both books have
@@ -200,6 +207,8 @@ public struct WhatIf: Sendable {
 
     private mutating func takeControl(_ event: Event, position: UInt64, at time: Timestamp) throws(Rejection) {
         switch event.fact {
+        case .planAssigned, .alertDefined:
+            alternative.apply(event, position: position, at: time)
         case .planDefined, .pricesPublished:
             if !ignores(event) { alternative.apply(event, position: position, at: time) }
         case .creditsVoided, .creditsExpired:

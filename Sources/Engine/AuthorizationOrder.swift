@@ -41,6 +41,8 @@ public enum ReleaseAnswer: Sendable {
     case released(position: UInt64, highWater: UInt64)
     /// Nothing runs under that id, and nothing was released under it.
     case unknown
+    /// The release of what runs was not taken, which is a fault of the daemon's: it runs on.
+    case refused
 }
 
 public typealias AuthorizationCompletion = @Sendable (Result<AuthorizationAnswer, SubmitError>) -> Void

@@ -1,12 +1,13 @@
 internal import Billing
+internal import Hashing
 internal import Records
 
 /// What admission asks of the records before the one it judges.
 struct History {
-    /// What the log's index has under an event's key; asked only for keys that the group being built does not hold.
-    var stored: (Submission.Item) throws -> Admission.Stored?
-    /// The durable record with a key.
-    var position: (_ source: Name, _ id: Name) throws -> UInt64?
+    /// The durable record with a key, whose hash is given.
+    var stored: (IdempotencyKey, Digest) throws -> Admission.Stored?
+    /// The durable records in orgs' spaces with this source and id, whose hash in any org's space is given.
+    var inAnyOrg: (_ source: Name, _ id: Name, Digest) throws -> [UInt64]
     /// A record of the log, or of the group being built.
     var record: (_ position: UInt64) throws -> Record?
 }
@@ -18,12 +19,12 @@ extension Admission {
         case refused(Rejection)
     }
 
-    func standing(of fact: Fact, history: History) throws -> Found {
-        guard let (source, id) = fact.corrects else { preconditionFailure("\(fact.type) corrects nothing") }
-        let earlier = positionInGroup(source: source, id: id)
-        guard let original = try earlier ?? history.position(source, id), let record = try history.record(original),
-            let (stated, isCall) = record.event.fact.stated
-        else { return .refused(.unknownCall(source: source, id: id)) }
+    /// - Parameter record: the call's own, at `original`.
+    func standing(of record: Record, at original: UInt64, history: History) throws -> Found {
+        guard let (stated, isCall) = record.event.fact.stated else {
+            preconditionFailure("record \(original) states no call")
+        }
+        let id = record.event.id
         var call = stated
         var position = original
         if let version = corrected[original] {
@@ -48,16 +49,59 @@ extension Admission {
                 charge: charge))
     }
 
-    /// The org of the call that a correction names, as it stands, whether or not it may still be corrected: for keys
-    /// confined to one. An amendment may have given the call to another org, whose it is then.
-    func org(correctedBy fact: Fact, history: History) throws -> Name? {
-        guard let (source, id) = fact.corrects else { return nil }
-        guard let original = try positionInGroup(source: source, id: id) ?? history.position(source, id) else {
-            return nil
+    /// The call that a correction names: of the org that it says or its sender is confined to, else among everybody's
+    /// keys, else the only one there is in some org's space. Nil for a fact that corrects nothing.
+    func target(of fact: Fact, confinedTo: Name?, history: History) throws -> Target? {
+        guard let (source, id, said) = fact.corrects else { return nil }
+        let common = IdempotencyKey(source: source, id: id)
+        if let org = confinedTo ?? said {
+            for space in [KeySpace.org(org), .common] where space == .common || keys.hasSpace(org) {
+                let key = IdempotencyKey(space: space, source: source, id: id)
+                guard let position = try find(key, history: history)?.position,
+                    let target = try target(at: position, history: history),
+                    // Who is not confined means by the org whose key it is; who is means his own call.
+                    target.org == org || (confinedTo == nil && space != .common)
+                else { continue }
+                return target
+            }
+            return .refused(.unknownCall(source: source, id: id))
         }
-        guard let stated = try history.record(original)?.event.fact.stated else { return nil }
-        guard let version = corrected[original] else { return stated.call.org }
-        return try history.record(version.position)?.event.fact.org
+        if let position = try find(common, history: history)?.position,
+            let target = try target(at: position, history: history)
+        {
+            return target
+        }
+        guard keys.hasSpaces else { return .refused(.unknownCall(source: source, id: id)) }
+        let hash = IdempotencyKey.hashInAnyOrg(source: source, id: id)
+        let positions = try keys.inGroupOfAnyOrg(hash) + history.inAnyOrg(source, id, hash)
+        let calls = try positions.compactMap { try target(at: $0, history: history) }
+        guard let call = calls.first else { return .refused(.unknownCall(source: source, id: id)) }
+        return calls.count == 1 ? call : .refused(.ambiguousCall(source: source, id: id))
+    }
+
+    /// Nil when the record there states no call. Its org is that of the call as it stands, whether or not it may still
+    /// be corrected: an amendment may have given it to another org, whose it is then.
+    private func target(at original: UInt64, history: History) throws -> Target? {
+        guard let record = try history.record(original), let stated = record.event.fact.stated else { return nil }
+        guard let version = corrected[original] else {
+            return .call(original: original, record, org: stated.call.org)
+        }
+        return .call(original: original, record, org: try history.record(version.position)?.event.fact.org)
+    }
+
+    /// The call that a correction names, or why it names none.
+    enum Target {
+        /// `original`: of the call's own record. `org`: of the call as it stands.
+        case call(original: UInt64, Record, org: Name?)
+        case refused(Rejection)
+
+        var original: UInt64? {
+            if case .call(let original, _, _) = self { original } else { nil }
+        }
+
+        var org: Name? {
+            if case .call(_, _, let org) = self { org } else { nil }
+        }
     }
 
     /// Keeps what an admitted or stored event leaves for corrections to come.

@@ -113,13 +113,14 @@ extension LogWriter {
 
     func end(_ key: HoldKey, by poster: Name?, completion: @escaping ReleaseCompletion) {
         let id = Admission.id(of: key, "released")
-        if let position = earlier(id) {
+        guard let hold = admission.book.ledger.hold(key) else {
+            // Nothing runs: it was released before, or never was.
+            guard let position = earlier(id) else {
+                completion(.success(.unknown))
+                return
+            }
             group.waiting.append(
                 Waiting { result in completion(result.map { .released(position: position, highWater: $0) }) })
-            return
-        }
-        guard let hold = admission.book.ledger.hold(key) else {
-            completion(.success(.unknown))
             return
         }
         guard fullSince == nil || roomIsBack() else {
@@ -129,7 +130,8 @@ extension LogWriter {
         let ended = AuthorizationEnded(id: key.id, org: hold.org, user: hold.user, credits: hold.amount)
         let verdict = append(.authorizationReleased(ended), id: id, time: recordingTime(), by: poster)
         guard case .stored(let position, _) = verdict else {
-            onFatal("the release of a running hold was not taken: \(verdict)")
+            completion(.success(.refused))
+            return
         }
         group.waiting.append(
             Waiting(verdicts: [verdict]) { result in
@@ -139,9 +141,9 @@ extension LogWriter {
 
     /// Where the daemon's own event with this id is, in the log or in the group.
     private func earlier(_ id: Name) -> UInt64? {
+        defer { if !admission.foreign.isEmpty { noteForeign() } }
         do {
-            return try admission.positionInGroup(source: Admission.source, id: id)
-                ?? position(source: Admission.source, id: id)
+            return try admission.ownPosition(of: id, history: history)
         } catch {
             onFatal("the log could not be read while looking for a duplicate: \(error)")
         }
@@ -149,7 +151,10 @@ extension LogWriter {
 
     private func append(_ fact: Fact, id: Name, time: Timestamp, by key: Name?) -> Verdict {
         var submission = Submission(door: .daemon, key: key)
-        submission.add(Event(source: Admission.source, id: id, time: time, fact: fact))
-        return admit(submission, at: recordingTime())[0]
+        let event = Event(source: Admission.source, id: id, time: time, fact: fact)
+        submission.add(event)
+        let verdict = admit(submission, at: recordingTime())[0]
+        note(verdict, on: event)
+        return verdict
     }
 }

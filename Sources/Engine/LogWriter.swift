@@ -55,7 +55,7 @@ public final class LogWriter: @unchecked Sendable {
         var arena: [UInt8] = []
         var ends: [Int] = []
         var hashes: [Digest] = []
-        var keys: [KeyIndex.Entry] = []
+        var keys: [(entry: KeyIndex.Entry, alias: KeyIndex.Entry?)] = []
         var waiting: [Waiting] = []
 
         mutating func clear() {
@@ -214,7 +214,7 @@ public final class LogWriter: @unchecked Sendable {
     func admit(_ submission: Submission, at recordedAt: Timestamp) -> [Verdict] {
         var verdicts: [Verdict] = []
         verdicts.reserveCapacity(submission.count)
-        let history = History(stored: lookUp, position: position, record: record)
+        let history = self.history
         for item in submission.items {
             let decision: Admission.Decision
             do {
@@ -230,7 +230,9 @@ public final class LogWriter: @unchecked Sendable {
             case .append(let position, let event, let reencode):
                 let start = group.arena.count
                 if reencode {
-                    RecordCodec.encode(event, door: submission.door, key: submission.key, into: &group.arena)
+                    RecordCodec.encode(
+                        event, door: submission.door, key: submission.key, space: submission.space,
+                        into: &group.arena)
                 } else {
                     group.arena.append(contentsOf: submission.arena[item.start..<item.end])
                 }
@@ -242,32 +244,38 @@ public final class LogWriter: @unchecked Sendable {
                 }
                 group.ends.append(end)
                 group.hashes.append(hash)
-                group.keys.append(
-                    KeyIndex.Entry(key: item.keyHash, position: position, content: item.contentHash))
+                group.keys.append(KeyIndex.entries(of: item.hashes, at: position))
                 verdicts.append(.stored(position: position, hash: hash))
             }
         }
+        if !admission.foreign.isEmpty { noteForeign() }
         return verdicts
     }
 
+    var history: History { History(stored: stored, inAnyOrg: inAnyOrg, record: record) }
+
     /// Looks a key up in the index. A hit is checked against the record itself: truth is the key and the content,
     /// never a prefix of their hashes.
-    private func lookUp(_ item: Submission.Item) throws -> Admission.Stored? {
-        for entry in try index.entries(for: item.keyHash) {
-            let event = try log.withRecord(at: entry.position) { try RecordCodec.decode($0).event }
-            guard let event, event.source == item.event.source, event.id == item.event.id else { continue }
-            return Admission.Stored(position: entry.position, contentHash: RecordCodec.contentHash(event))
+    private func stored(_ key: IdempotencyKey, _ hash: Digest) throws -> Admission.Stored? {
+        for entry in try index.entries(for: hash) {
+            let record = try log.withRecord(at: entry.position) { try RecordCodec.decode($0) }
+            guard let record, record.idempotencyKey == key else { continue }
+            return Admission.Stored(position: entry.position, contentHash: RecordCodec.contentHash(record.event))
         }
         return nil
     }
 
-    /// The durable record with a key: what a correction names.
-    func position(source: Name, id: Name) throws -> UInt64? {
-        for entry in try index.entries(for: RecordCodec.keyHash(source: source, id: id)) {
-            let event = try log.withRecord(at: entry.position) { try RecordCodec.decode($0).event }
-            if let event, event.source == source, event.id == id { return entry.position }
+    /// The records of orgs' spaces with this source and id: the first few, since more than one is too many already.
+    private func inAnyOrg(source: Name, id: Name, _ hash: Digest) throws -> [UInt64] {
+        var positions: [UInt64] = []
+        for entry in try index.entries(for: hash) where positions.count < 2 {
+            let record = try log.withRecord(at: entry.position) { try RecordCodec.decode($0) }
+            guard let record, record.space.org != nil, record.event.source == source, record.event.id == id else {
+                continue
+            }
+            positions.append(entry.position)
         }
-        return nil
+        return positions
     }
 
     /// A record of the log or of the group being built.
@@ -296,7 +304,7 @@ public final class LogWriter: @unchecked Sendable {
                 onFatal("a commit failed, so nothing may be acknowledged any more: \(error)")
             }
             let microseconds = (SteadyClock.nanoseconds() - started) / 1000
-            for entry in group.keys { index.insert(entry) }
+            for key in group.keys { index.insert(key.entry, alias: key.alias) }
             switch index.failure {
             case nil, .full?: break
             case let failure?: onFatal("the key index could not be written: \(failure)")
@@ -346,7 +354,7 @@ public final class LogWriter: @unchecked Sendable {
         _ = try? log.dropDeadReaders()
         if fullSince != nil && !roomIsBack() { return }
         let now = recordingTime()
-        appendDue(closingWindows: admission.windowHasEnded(at: now, seconds: limits.lagoWindowSeconds))
+        appendDue(closingWindows: admission.lago.hasEnded(at: now, seconds: limits.lagoWindowSeconds))
     }
 
     private func appendDue(closingWindows: Bool) {
@@ -354,12 +362,53 @@ public final class LogWriter: @unchecked Sendable {
         let events = admission.due(
             at: now, lagoWindowSeconds: limits.lagoWindowSeconds, closingWindows: closingWindows)
         guard !events.isEmpty else { return }
+        appendOwn(events)
+        commitGroup()
+    }
+
+    /// Admits events of the daemon's own. One that is not taken is named until it is: it is due still, and tried again
+    /// with the next tick. It cannot be there already, since then it would not be due.
+    func appendOwn(_ events: [Event]) {
         var submission = Submission(door: .daemon, key: nil, reservingEvents: events.count)
         for event in events { submission.add(event) }
-        for case .rejected(let rejection) in admit(submission, at: recordingTime()) {
-            onFatal("the daemon's own event was rejected: \(rejection)")
+        for (event, verdict) in zip(events, admit(submission, at: recordingTime())) { note(verdict, on: event) }
+    }
+
+    /// Keeps account of events of the daemon's own that are not taken.
+    func note(_ verdict: Verdict, on event: Event) {
+        let code: String
+        let detail: String
+        switch verdict {
+        case .stored:
+            // Nearly always: nothing is refused.
+            shared.withLock { if !$0.ownRefused.isEmpty { $0.ownRefused[event.fact.type] = nil } }
+            return
+        case .rejected(let rejection): (code, detail) = (rejection.code, rejection.detail)
+        case .duplicate(let position), .conflict(let position):
+            (code, detail) = ("taken", "its id is that of the record at position \(position)")
         }
-        commitGroup()
+        let isNew = shared.withLock { $0.ownRefused.updateValue(code, forKey: event.fact.type) != code }
+        guard isNew else { return }
+        LogLine.write(
+            .error, "an event of the daemon's own is not taken; it is tried again",
+            ["type": event.fact.type, "id": event.id.text, "code": code, "detail": detail])
+    }
+
+    /// What a client once stored under the id of an event of the daemon's own does no harm any more; somebody meant it
+    /// to.
+    func noteForeign() {
+        let positions = admission.foreign.sorted()
+        admission.foreign = []
+        let added = shared.withLock { statistics in
+            let added = positions.filter { !statistics.foreign.contains($0) }
+            statistics.foreign.formUnion(added.prefix(WriterStatistics.foreignMax - statistics.foreign.count))
+            return added
+        }
+        for position in added.prefix(WriterStatistics.foreignMax) {
+            LogLine.write(
+                .error, "a client's record has the id of an event of the daemon's own, which is stored beside it",
+                ["position": String(position)])
+        }
     }
 
     /// Now, never going back: positions and recording times have the same order.

@@ -2,7 +2,7 @@ internal import Billing
 public import EventLog
 internal import Hashing
 internal import Platform
-internal import Records
+public import Records
 
 /// Why a daemon cannot start on a folder.
 public enum RecoveryError: Error, CustomStringConvertible {
@@ -28,6 +28,16 @@ public enum RecoveryError: Error, CustomStringConvertible {
                 + "its tail. Nothing was changed. Put the right log back; to give the lost positions up, delete "
                 + "the folder `index` and the read models."
         }
+    }
+}
+
+extension KeyIndex {
+    /// What the index has of a record: its key, and for one in an org's space the same key in any org's.
+    public static func entries(of hashes: RecordHashes, at position: UInt64) -> (entry: Entry, alias: Entry?) {
+        (
+            Entry(key: hashes.key, position: position, content: hashes.content),
+            hashes.keyInAnyOrg.map { Entry(key: $0, position: position, content: hashes.content) }
+        )
     }
 }
 
@@ -64,13 +74,13 @@ extension LogWriter {
                     } catch {
                         throw RecoveryError.record(position: position, reason: "\(error)")
                     }
-                    admission.follow(
-                        record.event, position: position, at: record.occurredAt, recordedAt: record.recordedAt)
+                    admission.follow(record)
                     if position > indexed {
-                        index.insert(
-                            KeyIndex.Entry(
-                                key: RecordCodec.keyHash(source: record.event.source, id: record.event.id),
-                                position: position, content: RecordCodec.contentHash(record.event)))
+                        guard let hashes = RecordCodec.hashes(bytes) else {
+                            preconditionFailure("record \(position) can be read and has no hashes")
+                        }
+                        let key = KeyIndex.entries(of: hashes, at: position)
+                        index.insert(key.entry, alias: key.alias)
                         indexed = position
                     }
                 }

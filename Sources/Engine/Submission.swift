@@ -13,8 +13,7 @@ public struct Submission: Sendable {
         var event: Event
         var start: Int
         var end: Int
-        var keyHash: Digest
-        var contentHash: Digest
+        var hashes: RecordHashes
     }
 
     public let door: Door
@@ -22,6 +21,8 @@ public struct Submission: Sendable {
     public let key: Name?
     /// The org that the posting key is confined to: events of any other are rejected.
     public let confinedTo: Name?
+    /// Where the idempotency keys of its events are.
+    let space: KeySpace
     public let subscriptionOwner: SubscriptionOwner
     private(set) var items: [Item] = []
     private(set) var arena: [UInt8] = []
@@ -33,6 +34,7 @@ public struct Submission: Sendable {
         self.door = door
         self.key = key
         self.confinedTo = confinedTo
+        space = door == .daemon ? .daemon : confinedTo.map { .org($0) } ?? .common
         self.subscriptionOwner = subscriptionOwner
         items.reserveCapacity(count)
         arena.reserveCapacity(count * 256)
@@ -40,11 +42,8 @@ public struct Submission: Sendable {
 
     public mutating func add(_ event: Event) {
         let start = arena.count
-        let hashes = RecordCodec.encodeHashed(event, door: door, key: key, into: &arena)
-        items.append(
-            Item(
-                event: event, start: start, end: arena.count, keyHash: hashes.keyHash,
-                contentHash: hashes.contentHash))
+        let hashes = RecordCodec.encodeHashed(event, door: door, key: key, space: space, into: &arena)
+        items.append(Item(event: event, start: start, end: arena.count, hashes: hashes))
     }
 
     public var count: Int { items.count }

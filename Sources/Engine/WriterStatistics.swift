@@ -19,6 +19,12 @@ public struct WriterStatistics: Sendable {
     public var pendingBytes = 0
     public var pendingSubmissions = 0
     public var isFull = false
+    /// Events of the daemon's own that are due and not taken: the code by the type.
+    public var ownRefused: [String: String] = [:]
+    /// Records of clients, from before the daemon's keys were its alone, under ids of its own events: those that were
+    /// met, the first `foreignMax`.
+    public var foreign: Set<UInt64> = []
+    static let foreignMax = 1000
 
     mutating func count(_ verdicts: [Verdict]) {
         for verdict in verdicts {

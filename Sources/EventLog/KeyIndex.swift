@@ -179,12 +179,15 @@ public final class KeyIndex: @unchecked Sendable {
         try entries(for: (key.word0, key.word1))
     }
 
-    /// Adds a key. Positions ascend. Waits for the helper when it is behind by a whole table; when it cannot write
-    /// (`failure`), the table grows instead.
-    public func insert(_ entry: Entry) {
+    /// Adds the key of a position, with its `alias` where it has one: the two are on disk together or not at all.
+    /// Positions ascend. Waits for the helper when it is behind by a whole table; when it cannot write (`failure`), the
+    /// table grows instead.
+    public func insert(_ entry: Entry, alias: Entry? = nil) {
         precondition(entry.position > lastInserted, "position \(entry.position) after \(lastInserted)")
+        precondition(alias.map { $0.position == entry.position } ?? true, "an alias of another position")
         if table.entries.count >= memtableMax { freeze() }
         table.insert(entry)
+        if let alias { table.insert(alias) }
         lastInserted = entry.position
     }
 
@@ -193,7 +196,7 @@ public final class KeyIndex: @unchecked Sendable {
         let hasRoom = shared.wait { $0.frozen == nil ? true : $0.isResting ? false : nil } ?? false
         guard hasRoom else {
             // The helper looks again whether there is room on the disk, once a table.
-            if table.entries.count % memtableMax == 0 { shared.signal { $0.isResting = false } }
+            if table.entries.count % memtableMax <= 1 { shared.signal { $0.isResting = false } }
             return
         }
         let frozen = Frozen(table: table, progress: lastInserted)

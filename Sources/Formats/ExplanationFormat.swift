@@ -20,7 +20,7 @@ public enum ExplanationFormat {
         json.member("position", integer: explanation.position)
         json.member("type", string: event.fact.type)
         json.member("source", string: event.source.text)
-        json.member("id", string: event.id.text)
+        json.member("id", string: event.statedID)
         json.member("time", string: explanation.occurredAt.rfc3339)
         if let charge = explanation.charge {
             json.key("charge")

@@ -1,5 +1,6 @@
 internal import Billing
 internal import JSON
+internal import Records
 
 /// Lago's ingest API: `{"event": {...}}` and `{"events": [...]}` (Lago's OpenAPI 1.51, LiteLLM's `lago` callback,
 /// Lago's own LLM client). Who the owner is, admission finds behind `Call.subscription`.
@@ -46,20 +47,20 @@ public enum LagoFormat {
 
     private static func item(_ value: JSONValue, index: Int) -> LagoItem {
         var faults: [LagoItem.Fault] = []
-        func mandatory(_ name: String, prefix: String = "") -> (String, Name?) {
+        func mandatory<ID>(_ name: String, _ parse: (String) -> ID?) -> (String, ID?) {
             switch Scalar(value[name]) {
             case .absent, .text(""): faults.append(.init(field: name, code: "value_is_mandatory"))
             case .text(let text), .number(let text):
-                if let name = Name(prefix + text) { return (text, name) }
+                if let id = parse(text) { return (text, id) }
                 faults.append(.init(field: name, code: "value_is_invalid"))
                 return (text, nil)
             default: faults.append(.init(field: name, code: "value_is_invalid"))
             }
             return ("", nil)
         }
-        let (transactionID, id) = mandatory("transaction_id")
-        let (subscription, source) = mandatory("external_subscription_id", prefix: prefixOfSource)
-        let (code, codeName) = mandatory("code")
+        let (transactionID, id) = mandatory("transaction_id") { EventID($0) }
+        let (subscription, source) = mandatory("external_subscription_id") { Name(prefixOfSource + $0) }
+        let (code, codeName) = mandatory("code") { Name($0) }
         let (timestamp, isTime) = time(Scalar(value["timestamp"]))
         if !isTime { faults.append(.init(field: "timestamp", code: "invalid_format")) }
         let cents = Scalar(value["precise_total_amount_cents"])
@@ -94,7 +95,7 @@ public enum LagoFormat {
     }
 
     private static func outcome(
-        _ item: LagoItem, id: Name, source: Name, code: Name, subscription: Name
+        _ item: LagoItem, id: EventID, source: Name, code: Name, subscription: Name
     ) -> DoorItem.Outcome {
         do throws(Parked) {
             let fact: Fact
@@ -117,7 +118,7 @@ public enum LagoFormat {
                 ("model", item.properties["model"]?.string), ("provider", item.properties["provider"]?.string),
             ]
             parked.facts = names.compactMap { name, value in
-                guard let value, Name(value) != nil else { return nil }
+                guard let value, EventID(value) != nil else { return nil }
                 return Parked.Fact(name: name, value: value)
             }
             return .parked(parked)

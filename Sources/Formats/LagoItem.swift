@@ -75,7 +75,7 @@ extension LagoItem {
             }
         }
         self.init(
-            index: 0, transactionID: event.id.text, subscription: subscription.text, code: code.value,
+            index: 0, transactionID: event.statedID, subscription: subscription.text, code: code.value,
             timestamp: event.time, preciseTotalAmountCents: nil, properties: .object(members), faults: [],
             outcome: .event(event))
     }

@@ -153,19 +153,21 @@ extension NativeParser {
         return attributes
     }
 
-    /// `source`, `id` and `reason` of what refers to a call; `call` too when it amends.
+    /// `source`, `id`, `org` and `reason` of what refers to a call; `call` too when it amends.
     private mutating func reference(
         amends: Bool
-    ) throws(JSONError) -> (source: Name, id: Name, reason: String, call: Call?)? {
+    ) throws(JSONError) -> (source: Name, id: Name, org: Name?, reason: String, call: Call?)? {
         var source: Name?
         var id: Name?
+        var org: Name?
         var reason: String?
         var call: Call?
         try reader.beginObject()
         while let key = try reader.nextName() {
             switch key {
             case "source": source = try name("source")
-            case "id": id = try name("id")
+            case "id": id = try self.reference("id")
+            case "org": org = try name("org")
             case "reason": reason = try text("reason")
             case "call" where amends:
                 guard try has(.object, "call") else { continue }
@@ -180,16 +182,16 @@ extension NativeParser {
         if reason == nil { missing("reason") }
         if amends && call == nil { missing("call") }
         guard let source, let id, let reason else { return nil }
-        return (source, id, reason, call)
+        return (source, id, org, reason, call)
     }
 
     mutating func callVoided() throws(JSONError) -> Fact? {
-        guard let (source, id, reason, _) = try reference(amends: false) else { return nil }
-        return .callVoided(CallVoided(source: source, id: id, reason: reason))
+        guard let (source, id, org, reason, _) = try reference(amends: false) else { return nil }
+        return .callVoided(CallVoided(source: source, id: id, org: org, reason: reason))
     }
 
     mutating func callAmended() throws(JSONError) -> Fact? {
-        guard let (source, id, reason, call) = try reference(amends: true), let call else { return nil }
-        return .callAmended(CallAmended(source: source, id: id, reason: reason, call: call))
+        guard let (source, id, org, reason, call) = try reference(amends: true), let call else { return nil }
+        return .callAmended(CallAmended(source: source, id: id, org: org, reason: reason, call: call))
     }
 }

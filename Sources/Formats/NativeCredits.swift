@@ -52,7 +52,7 @@ extension NativeParser {
         try reader.beginObject()
         while let key = try reader.nextName() {
             switch key {
-            case "lot": lot = try name("lot")
+            case "lot": lot = try reference("lot")
             case "reason": reason = try text("reason")
             default: try unknown(key)
             }
@@ -69,7 +69,7 @@ extension NativeParser {
         try reader.beginObject()
         while let key = try reader.nextName() {
             switch key {
-            case "lot": lot = try name("lot")
+            case "lot": lot = try reference("lot")
             case "credits": credits = try money("credits", .credits)
             default: try unknown(key)
             }

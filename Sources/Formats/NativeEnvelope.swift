@@ -1,5 +1,6 @@
 internal import Billing
 internal import JSON
+internal import Records
 
 /// The event types by name. `Fact.type` says the same the other way round.
 enum NativeType: String, CaseIterable {
@@ -51,7 +52,7 @@ extension NativeParser {
             return ParsedItem(id: nil, result: .failure(.init(code: "wrong_type", field: "", detail: detail)))
         }
         var idText: String?
-        var id: Name?
+        var id: EventID?
         var source: Name?
         var type: NativeType?
         var isTypeGiven = false
@@ -64,12 +65,7 @@ extension NativeParser {
             switch key {
             case "id":
                 idText = try string("id")
-                if let idText {
-                    id = Name(idText)
-                    if id == nil {
-                        note("invalid_id", "id", "must be 1 to \(Name.bytesMax) bytes without control characters")
-                    }
-                }
+                if let idText { id = eventID(idText, "id") }
             case "source": source = try name("source")
             case "type":
                 if let text = try string("type") {

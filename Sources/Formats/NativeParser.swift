@@ -1,5 +1,6 @@
 internal import Billing
 internal import JSON
+internal import Records
 
 /// Reads the values of an event. The first thing that is wrong is noted and the reading goes on, so that every value is
 /// consumed and the next item can be read: what the functions give after a fault does not count.
@@ -88,6 +89,21 @@ struct NativeParser {
             return nil
         }
         return name
+    }
+
+    /// The id of an event.
+    mutating func eventID(_ text: String, _ field: StaticString) -> EventID? {
+        let id = EventID(text)
+        if id == nil {
+            note("invalid_id", "\(field)", "must be 1 to \(EventID.bytesMax) bytes without control characters")
+        }
+        return id
+    }
+
+    /// What names an event by its id: the id's key.
+    mutating func reference(_ field: StaticString) throws(JSONError) -> Name? {
+        guard let text = try string(field) else { return nil }
+        return eventID(text, field)?.key
     }
 
     mutating func text(_ field: StaticString) throws(JSONError) -> String? {

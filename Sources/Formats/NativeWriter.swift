@@ -15,7 +15,7 @@ extension NativeFormat {
     /// was stated, `data`.
     public static func writeMembers(of event: Event, into json: inout JSONWriter) {
         json.member("specversion", string: "1.0")
-        json.member("id", string: event.id.text)
+        json.member("id", string: event.statedID)
         json.member("source", string: event.source.text)
         json.member("type", string: event.fact.type)
         json.member("time", string: event.time?.rfc3339)
@@ -30,9 +30,10 @@ extension JSONWriter {
     fileprivate mutating func data(_ fact: Fact) {
         switch fact {
         case .call(let call), .usage(let call): self.call(call)
-        case .callVoided(let voided): reference(source: voided.source, id: voided.id, reason: voided.reason)
+        case .callVoided(let voided):
+            reference(source: voided.source, id: voided.id, org: voided.org, reason: voided.reason)
         case .callAmended(let amended):
-            reference(source: amended.source, id: amended.id, reason: amended.reason)
+            reference(source: amended.source, id: amended.id, org: amended.org, reason: amended.reason)
             key("call")
             beginObject()
             call(amended.call)
@@ -131,9 +132,10 @@ extension JSONWriter {
         member("enabled", bool: alert.isEnabled)
     }
 
-    private mutating func reference(source: Name, id: Name, reason: String) {
+    private mutating func reference(source: Name, id: Name, org: Name?, reason: String) {
         member("source", string: source.text)
         member("id", string: id.text)
+        member("org", string: org?.text)
         member("reason", string: reason)
     }
 

@@ -1,5 +1,6 @@
 public import Billing
 internal import JSON
+internal import Records
 
 /// CloudEvents on the Lago path: what LiteLLM's `openmeter` callback sends, and OpenMeter's clients in that shape.
 /// (`source`, `id`) is the key as sent; `subject` is the subscription, behind which admission finds the owner.
@@ -70,7 +71,7 @@ public enum OpenMeterFormat {
         guard value["specversion"] == .string("1.0") else {
             throw Parked(code: "unknown_version", field: "specversion", detail: "is not 1.0")
         }
-        guard let id = try Take.name(Scalar(value["id"]), "id") else {
+        guard let id = try Take.eventID(Scalar(value["id"]), "id") else {
             throw Parked(code: "missing_id", field: "id", detail: "is missing")
         }
         guard let source = try Take.name(Scalar(value["source"]), "source") else {
@@ -99,7 +100,7 @@ public enum OpenMeterFormat {
             ("model", value["data"]?["model"]),
         ]
         return all.compactMap { name, value in
-            guard let text = Scalar(value).written, Name(text) != nil else { return nil }
+            guard let text = Scalar(value).written, EventID(text) != nil else { return nil }
             return Parked.Fact(name: name, value: text)
         }
     }

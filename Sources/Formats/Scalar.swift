@@ -1,5 +1,6 @@
 internal import Billing
 internal import JSON
+internal import Records
 
 /// A member as it was sent: formats collect these first and judge afterwards, so that an item of the wrong shape is
 /// still read to its end and its neighbours are not lost.
@@ -76,15 +77,26 @@ extension JSONError {
 enum Take {
     /// Empty text is as good as absent: LiteLLM and others write "" for what they do not know.
     static func name(_ scalar: Scalar, _ field: String) throws(Parked) -> Name? {
+        try parsed(scalar, field, bytesMax: Name.bytesMax) { Name($0) }
+    }
+
+    /// The id of an event, in the same way.
+    static func eventID(_ scalar: Scalar, _ field: String) throws(Parked) -> EventID? {
+        try parsed(scalar, field, bytesMax: EventID.bytesMax) { EventID($0) }
+    }
+
+    private static func parsed<ID>(
+        _ scalar: Scalar, _ field: String, bytesMax: Int, _ parse: (String) -> ID?
+    ) throws(Parked) -> ID? {
         switch scalar {
         case .absent, .text(""): return nil
         case .text(let text), .number(let text):
-            guard let name = Name(text) else {
+            guard let id = parse(text) else {
                 throw Parked(
                     code: "invalid_name", field: field,
-                    detail: "is not 1 to \(Name.bytesMax) bytes of UTF-8 without control characters")
+                    detail: "is not 1 to \(bytesMax) bytes of UTF-8 without control characters")
             }
-            return name
+            return id
         case .bool, .notFinite, .other:
             throw Parked(code: "wrong_type", field: field, detail: "is not a string")
         }

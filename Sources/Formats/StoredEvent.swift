@@ -23,6 +23,13 @@ public struct StoredEvent: Sendable {
         writer.member("occurred_at", string: record.occurredAt.rfc3339)
         writer.member("door", string: record.door.name)
         if let key = record.key { writer.member("key", string: key.text) }
+        switch record.space {
+        case .common: break
+        case .daemon: writer.member("space", string: "daemon")
+        case .org(let org):
+            writer.member("space", string: "org")
+            writer.member("space_org", string: org.text)
+        }
         writer.member("record_hash", string: hash.hex)
         writer.key("event")
         NativeFormat.write(record.event, into: &writer)
@@ -36,7 +43,7 @@ public struct StoredEvent: Sendable {
     /// The record's canonical bytes.
     private var bytes: [UInt8] {
         var bytes: [UInt8] = []
-        RecordCodec.encode(record.event, door: record.door, key: record.key, into: &bytes)
+        RecordCodec.encode(record.event, door: record.door, key: record.key, space: record.space, into: &bytes)
         bytes.withUnsafeMutableBytes {
             RecordCodec.stamp($0, position: record.position, recordedAt: record.recordedAt)
         }
@@ -53,6 +60,8 @@ public struct StoredEvent: Sendable {
         var recordedAt: Timestamp?
         var door: Door?
         var key: Name?
+        var space: String?
+        var spaceOrg: Name?
         var hash: Digest?
         var event: Event?
         var whole: Record?
@@ -68,6 +77,8 @@ public struct StoredEvent: Sendable {
                 let text = try reader.string()
                 door = Door.allCases.first { $0.name == text }
             case "key": key = Name(try reader.string())
+            case "space": space = try reader.string()
+            case "space_org": spaceOrg = Name(try reader.string())
             case "record_hash": hash = Digest(hex: try reader.string())
             case "event":
                 do {
@@ -87,14 +98,25 @@ public struct StoredEvent: Sendable {
         guard let position, let recordedAt, let door, let hash, let event else {
             throw FormError(description: "position, recorded_at, door, record_hash and event are needed")
         }
+        let record = Record(
+            position: position, recordedAt: recordedAt, door: door, key: key,
+            space: try keySpace(space, org: spaceOrg, of: door), event: event)
         if let whole {
             guard whole.position == position, whole.recordedAt == recordedAt, whole.door == door, whole.key == key,
-                whole.event.source == event.source, whole.event.id == event.id,
+                whole.idempotencyKey == record.idempotencyKey,
                 RecordCodec.contentHash(whole.event) == RecordCodec.contentHash(event)
             else { throw FormError(description: "record_hex is another record than the event beside it") }
             return StoredEvent(record: whole, hash: hash)
         }
-        return StoredEvent(
-            record: Record(position: position, recordedAt: recordedAt, door: door, key: key, event: event), hash: hash)
+        return StoredEvent(record: record, hash: hash)
+    }
+
+    private static func keySpace(_ text: String?, org: Name?, of door: Door) throws -> KeySpace {
+        switch (text, org) {
+        case (nil, nil): return .common
+        case ("daemon", nil) where door == .daemon: return .daemon
+        case ("org", let org?) where door != .daemon: return .org(org)
+        default: throw FormError(description: "space and space_org say nothing that a record can have")
+        }
     }
 }

@@ -68,7 +68,7 @@ struct Corrections {
 
     /// The record says which it is; one that admission did not write is looked for.
     private func original(of fact: Fact, before position: UInt64, log: any RecordSource) throws -> Version {
-        guard let (source, id) = fact.corrects else { preconditionFailure("\(fact.type) corrects nothing") }
+        guard let (source, id, _) = fact.corrects else { preconditionFailure("\(fact.type) corrects nothing") }
         guard
             let found = try fact.unwinds?.original ?? log.position(source: source, id: id, before: position),
             found < position,

@@ -8,7 +8,7 @@ public struct EventLogSource: RecordSource {
     private let log: EventLog
     private let candidates: (@Sendable (Digest) throws -> [UInt64])?
 
-    /// - Parameter candidates: positions that may have a key hash (`RecordCodec.keyHash`), from an index, which may be
+    /// - Parameter candidates: positions that may have a key hash (`IdempotencyKey.hash`), from an index, which may be
     ///   behind; called on projectors' threads. Each is checked against its record; when none fits, or without an
     ///   index, the whole log is scanned. Only corrections of calls ask.
     public init(_ log: EventLog, candidates: (@Sendable (Digest) throws -> [UInt64])? = nil) {
@@ -56,7 +56,7 @@ public struct EventLogSource: RecordSource {
     }
 
     public func position(source: Name, id: Name, before limit: UInt64) throws -> UInt64? {
-        for position in try candidates?(RecordCodec.keyHash(source: source, id: id)) ?? [] where position < limit {
+        for position in try candidates?(IdempotencyKey(source: source, id: id).hash) ?? [] where position < limit {
             if let event = try record(at: position)?.event, event.source == source, event.id == id { return position }
         }
         return try scan(source: source, id: id, before: limit)

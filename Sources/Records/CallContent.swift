@@ -152,6 +152,7 @@ extension RecordWriter {
         name(voided.source)
         name(voided.id)
         text(voided.reason)
+        name(voided.org)
     }
 
     mutating func callAmended(_ amended: CallAmended) {
@@ -159,6 +160,7 @@ extension RecordWriter {
         name(amended.id)
         text(amended.reason)
         call(amended.call)
+        name(amended.org)
     }
 
     /// What admission found: the owner behind `call.subscription`, and the call that a correction unwinds.
@@ -324,11 +326,15 @@ extension RecordReader {
     }
 
     mutating func callVoided() throws(RecordError) -> CallVoided {
-        CallVoided(source: try name(), id: try name(), reason: try text())
+        var voided = CallVoided(source: try name(), id: try name(), reason: try text())
+        voided.org = try name(if: offset < end)
+        return voided
     }
 
     mutating func callAmended() throws(RecordError) -> CallAmended {
-        CallAmended(source: try name(), id: try name(), reason: try text(), call: try call())
+        var amended = CallAmended(source: try name(), id: try name(), reason: try text(), call: try call())
+        amended.org = try name(if: offset < end)
+        return amended
     }
 
     /// Fills in what admission found.

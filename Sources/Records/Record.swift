@@ -9,14 +9,23 @@ public struct Record: Hashable, Sendable {
     public var door: Door
     /// The name of the posting key; nil when the daemon itself wrote the event.
     public var key: Name?
+    /// Space in which the event's (`source`, `id`) is one key.
+    public var space: KeySpace
     public var event: Event
 
-    public init(position: UInt64, recordedAt: Timestamp, door: Door, key: Name?, event: Event) {
+    public init(
+        position: UInt64, recordedAt: Timestamp, door: Door, key: Name?, space: KeySpace = .common, event: Event
+    ) {
         self.position = position
         self.recordedAt = recordedAt
         self.door = door
         self.key = key
+        self.space = space
         self.event = event
+    }
+
+    public var idempotencyKey: IdempotencyKey {
+        IdempotencyKey(space: space, source: event.source, id: event.id)
     }
 
     /// The client's time, or of receipt when it said none.

@@ -1,5 +1,5 @@
 public import Billing
-public import Hashing
+internal import Hashing
 
 /// Events to record bytes and back. The bytes are the ones of `Schemas/RECORD.md`; each event has exactly one spelling.
 public enum RecordCodec {
@@ -29,34 +29,43 @@ public enum RecordCodec {
         static let key: UInt8 = 2
         /// There is a resolution section.
         static let resolution: UInt8 = 4
-        static let allowed: UInt8 = 7
+        /// Its idempotency key is in the daemon's own space.
+        static let daemonSpace: UInt8 = 8
+        /// Its idempotency key is in an org's space.
+        static let orgSpace: UInt8 = 16
+        /// The id is the hash of a longer one, which is there too.
+        static let wholeID: UInt8 = 32
+        static let allowed: UInt8 = 63
     }
 
     /// Appends the record's canonical bytes, with position and recordedAt still 0, to `bytes`.
     /// Traps on values that no parser gives: more parts than the vocabulary allows, attributes out of order.
-    public static func encode(_ event: Event, door: Door, key: Name?, into bytes: inout [UInt8]) {
-        _ = append(event, door: door, key: key, to: &bytes)
+    public static func encode(
+        _ event: Event, door: Door, key: Name?, space: KeySpace = .common, into bytes: inout [UInt8]
+    ) {
+        _ = append(event, door: door, key: key, space: space, to: &bytes)
     }
 
-    /// As `encode`, and with the two hashes that admission asks for, without encoding anything twice.
+    /// As `encode`, and with the hashes that admission asks for, without encoding anything twice.
     public static func encodeHashed(
-        _ event: Event, door: Door, key: Name?, into bytes: inout [UInt8]
-    ) -> (keyHash: Digest, contentHash: Digest) {
-        let parts = append(event, door: door, key: key, to: &bytes)
+        _ event: Event, door: Door, key: Name?, space: KeySpace = .common, into bytes: inout [UInt8]
+    ) -> RecordHashes {
+        let parts = append(event, door: door, key: key, space: space, to: &bytes)
         return bytes.withUnsafeBytes { all in
-            (
-                SHA256.hash(UnsafeRawBufferPointer(rebasing: all[parts.key])),
-                contentHash(
+            RecordHashes(
+                space: space, sourceAndID: UnsafeRawBufferPointer(rebasing: all[parts.key]),
+                content: contentHash(
                     kind: RecordKind(event.fact), time: event.time,
-                    content: UnsafeRawBufferPointer(rebasing: all[parts.content]))
-            )
+                    content: UnsafeRawBufferPointer(rebasing: all[parts.content])))
         }
     }
 
     /// Gives where in `bytes` (source, id) and the content are.
     private static func append(
-        _ event: Event, door: Door, key: Name?, to bytes: inout [UInt8]
+        _ event: Event, door: Door, key: Name?, space: KeySpace, to bytes: inout [UInt8]
     ) -> (key: Range<Int>, content: Range<Int>) {
+        precondition(space != .daemon || door == .daemon, "a client's record among the daemon's own keys")
+        precondition(space.org == nil || door != .daemon, "a record of the daemon's own in an org's space")
         var writer = RecordWriter(bytes: [])
         swap(&writer.bytes, &bytes)
         defer { swap(&writer.bytes, &bytes) }
@@ -67,6 +76,12 @@ public enum RecordCodec {
         var flags: UInt8 = event.time == nil ? 0 : Flag.time
         if key != nil { flags |= Flag.key }
         if isResolved { flags |= Flag.resolution }
+        switch space {
+        case .common: break
+        case .daemon: flags |= Flag.daemonSpace
+        case .org: flags |= Flag.orgSpace
+        }
+        if event.wholeID != nil { flags |= Flag.wholeID }
         writer.byte(version)
         writer.byte(RecordKind(event.fact).rawValue)
         writer.byte(door.rawValue)
@@ -81,6 +96,8 @@ public enum RecordCodec {
         writer.name(event.id)
         let keyEnd = writer.bytes.count
         writer.name(key)
+        writer.name(space.org)
+        writer.text(event.wholeID)
         let contentStart = writer.bytes.count
         writer.content(event.fact)
         let contentEnd = writer.bytes.count
@@ -133,6 +150,8 @@ public enum RecordCodec {
         if flags & Flag.key != 0 {
             key = if memory != nil { try memory!.key.read(from: &reader) } else { try reader.name() }
         }
+        let space = try reader.space(flags, door: door)
+        let wholeID = flags & Flag.wholeID == 0 ? nil : try reader.wholeID(keyedBy: id)
         guard contentLength <= bytes.count - reader.offset else {
             throw reader.failure("content of \(contentLength) bytes does not fit", at: Header.contentLength)
         }
@@ -144,8 +163,10 @@ public enum RecordCodec {
             } else {
                 try fact(kind, from: &reader, isResolved: isResolved)
             }
-        let event = Event(source: source, id: id, time: flags & Flag.time != 0 ? statedTime : nil, fact: fact)
-        return Record(position: position, recordedAt: recordedAt, door: door, key: key, event: event)
+        let event = Event(
+            source: source, id: id, wholeID: wholeID, time: flags & Flag.time != 0 ? statedTime : nil, fact: fact)
+        return Record(
+            position: position, recordedAt: recordedAt, door: door, key: key, space: space, event: event)
     }
 
     /// The content and the resolution, to the end of the record.
@@ -209,6 +230,22 @@ extension RecordWriter {
 }
 
 extension RecordReader {
+    fileprivate mutating func space(_ flags: UInt8, door: Door) throws(RecordError) -> KeySpace {
+        switch flags & (RecordCodec.Flag.daemonSpace | RecordCodec.Flag.orgSpace) {
+        case 0: return .common
+        case RecordCodec.Flag.daemonSpace where door == .daemon: return .daemon
+        case RecordCodec.Flag.orgSpace where door != .daemon: return .org(try name())
+        default: throw failure("a key space that its door cannot have", at: RecordCodec.Header.flags)
+        }
+    }
+
+    fileprivate mutating func wholeID(keyedBy key: Name) throws(RecordError) -> String {
+        let start = offset
+        let id = EventID(try text())
+        guard let whole = id?.whole, id?.key == key else { throw failure("an id that its key is not of", at: start) }
+        return whole
+    }
+
     mutating func content(_ kind: RecordKind) throws(RecordError) -> Fact {
         switch kind {
         case .call: .call(try call())

@@ -8,16 +8,6 @@ extension RecordCodec {
         SHA256.hash(prefix: 0, bytes)
     }
 
-    /// Of (`source`, `id`), the idempotency key: SHA-256 over the two as the key section of a record spells them, so
-    /// that no two keys share their bytes.
-    public static func keyHash(source: Name, id: Name) -> Digest {
-        var writer = RecordWriter(bytes: [])
-        writer.bytes.reserveCapacity(128)
-        writer.name(source)
-        writer.name(id)
-        return SHA256.hash(writer.bytes)
-    }
-
     /// Of what was sent: the type, the time as stated (absent is absent) and the data. Not the source, the id, the
     /// door, the posting key, nor the owner that admission found behind a subscription.
     public static func contentHash(_ event: Event) -> Digest {
@@ -60,9 +50,9 @@ extension RecordCodec {
         return UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: Header.position, as: UInt64.self))
     }
 
-    /// Key hash and content hash of a stored record, without decoding it: for the index of keys, which is a fold of the
-    /// log. Equal to `keyHash` and `contentHash` of its event. Nil when the lengths in these bytes do not add up.
-    public static func hashes(_ bytes: UnsafeRawBufferPointer) -> (keyHash: Digest, contentHash: Digest)? {
+    /// Hashes of a stored record, without decoding it: for the index of keys, which is a fold of the log. Equal to
+    /// those of its key and event. Nil when these bytes do not add up.
+    public static func hashes(_ bytes: UnsafeRawBufferPointer) -> RecordHashes? {
         guard let kind = kind(bytes) else { return nil }
         let flags = bytes[Header.flags]
         let length = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: Header.contentLength, as: UInt32.self))
@@ -78,9 +68,45 @@ extension RecordCodec {
         if flags & Flag.key != 0 {
             guard pastName() else { return nil }
         }
+        var space = flags & Flag.daemonSpace == 0 ? KeySpace.common : .daemon
+        if flags & Flag.orgSpace != 0 {
+            let start = offset
+            guard pastName(), let org = Name(buffer: UnsafeRawBufferPointer(rebasing: bytes[start + 1..<offset])) else {
+                return nil
+            }
+            space = .org(org)
+        }
+        if flags & Flag.wholeID != 0 {
+            guard bytes.count - offset >= 2 else { return nil }
+            let count = UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt16.self))
+            offset += Int(count) + 2
+            guard offset <= bytes.count else { return nil }
+        }
         guard Int(length) <= bytes.count - offset else { return nil }
         let content = UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + Int(length)])
         let stated = flags & Flag.time == 0 ? nil : Timestamp(microseconds: time)
-        return (SHA256.hash(key), contentHash(kind: kind, time: stated, content: content))
+        return RecordHashes(
+            space: space, sourceAndID: key, content: contentHash(kind: kind, time: stated, content: content))
+    }
+}
+
+/// Hashes under which the index of keys has a record.
+public struct RecordHashes: Hashable, Sendable {
+    /// Of its idempotency key.
+    public var key: Digest
+    /// Of its `source` and `id` in whichever org's space; nil for a record that is in none.
+    public var keyInAnyOrg: Digest?
+    /// Of what was sent.
+    public var content: Digest
+
+    /// - Parameter sourceAndID: as the key section of a record spells them.
+    init(space: KeySpace, sourceAndID: UnsafeRawBufferPointer, content: Digest) {
+        // Nearly every key: no copy of its bytes.
+        key =
+            space == .common
+            ? SHA256.hash(sourceAndID) : IdempotencyKey.hash(space) { $0.bytes.append(contentsOf: sourceAndID) }
+        keyInAnyOrg =
+            space.org == nil ? nil : IdempotencyKey.hashInAnyOrg { $0.bytes.append(contentsOf: sourceAndID) }
+        self.content = content
     }
 }

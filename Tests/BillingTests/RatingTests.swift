@@ -216,17 +216,24 @@ import Testing
             """)
     }
 
-    @Test func `the newest assignment owns a subscription`() {
+    @Test func `a subscription is its holder's at that time, of several the newest assignment's`() {
         let script = Script.run(
             """
             plan p
-            assign org:acme p lago=sub-1
+            @11-01 assign org:acme p lago=sub-1
             assign user:ann p lago=sub-2
-            assign org:other p lago=sub-1
+            @11-10 assign org:acme p
+            @11-10 assign org:other p lago=sub-1
             """)
-        #expect(script.book.catalog.owner(ofSubscription: Script.name("sub-1")) == .org(Script.name("other")))
-        #expect(script.book.catalog.owner(ofSubscription: Script.name("sub-2")) == .user(Script.name("ann")))
-        #expect(script.book.catalog.owner(ofSubscription: Script.name("sub-3")) == nil)
+        func owner(_ subscription: String, at day: String) -> Owner? {
+            script.book.catalog.owner(ofSubscription: Script.name(subscription), at: Script.instant(day))
+        }
+        #expect(owner("sub-1", at: "11-09") == .org(Script.name("acme")))
+        #expect(owner("sub-1", at: "11-10") == .org(Script.name("other")))
+        // Before anybody had it, who has it last.
+        #expect(owner("sub-1", at: "10-01") == .org(Script.name("other")))
+        #expect(owner("sub-2", at: "11-10") == .user(Script.name("ann")))
+        #expect(owner("sub-3", at: "11-10") == nil)
     }
 
     @Test func `an explanation shows the product before the rounding`() throws {

@@ -58,6 +58,7 @@ struct AuthorizationTests {
         switch result {
         case .failure(let error): return "\(error)"
         case .success(.unknown): return "unknown"
+        case .success(.refused): return "refused"
         case .success(.released(let position, _)): return "released \(position)"
         }
     }

@@ -106,7 +106,7 @@ struct WriterTests {
                 == ["rejected org_forbidden", "stored 2", "rejected org_forbidden", "rejected org_forbidden"])
     }
 
-    @Test func `what another org has stored is told to no confined key, but that its key is taken`() throws {
+    @Test func `what another org has stored is told to no confined key, nor stands in its way`() throws {
         let rig = try Rig()
         _ = try rig.post([
             call("1", org: "other"), call("2", org: nil, subscription: "other"), call("3", org: "acme"),
@@ -114,18 +114,18 @@ struct WriterTests {
         ])
         let verdicts = try rig.post(
             [
-                // The same key with content of its own: no position of the other's.
+                // The same key with content of its own: a key of its own.
                 call("1", org: "acme"), call("1", org: "acme", tokens: 11),
                 // Whose a subscription is decides before the key is looked for: stored before or not, the same answer.
                 call("2", org: nil, subscription: "other"), call("new", org: nil, subscription: "other"),
-                // Its own: as ever.
+                // Its own, by another sender: the same is the same, anything else is no conflict.
                 call("3", org: "acme"), call("3", org: "acme", tokens: 11), call("4", org: nil, subscription: "acme"),
             ],
             confinedTo: "acme")
         #expect(
             verdicts.map(\.summary) == [
-                "rejected conflict", "rejected conflict", "rejected org_forbidden", "rejected org_forbidden",
-                "duplicate 3", "conflict 3", "duplicate 4",
+                "stored 5", "conflict 5", "rejected org_forbidden", "rejected org_forbidden",
+                "duplicate 3", "stored 6", "duplicate 4",
             ])
     }
 

@@ -39,7 +39,7 @@ import Testing
         (#"{"id":"","source":"s","type":"llm.call","data":{}}"#, "invalid_id", "id"),
         (#"{"id":"a\u0000b","source":"s","type":"llm.call","data":{}}"#, "invalid_id", "id"),
         (#"{"id":"a\u0085b","source":"s","type":"llm.call","data":{}}"#, "invalid_id", "id"),
-        ("{\"id\":\"\(String(repeating: "a", count: 257))\"}", "invalid_id", "id"),
+        ("{\"id\":\"\(String(repeating: "a", count: 1025))\"}", "invalid_id", "id"),
         (#"{"id":"1","source":"","type":"llm.call","data":{}}"#, "invalid_id", "source"),
         (#"{"id":"1","source":"s","type":"llm.cal","data":{}}"#, "unknown_type", "type"),
         (#"{"id":"1","source":"s","type":"LLM.CALL","data":{}}"#, "unknown_type", "type"),

@@ -239,7 +239,7 @@ private actor Writer {
         // Corrections find their calls by an index, here one that knows only some, and lies.
         let source = EventLogSource(log) { hash in
             [1, 2] + records.filter { $0.position % 2 == 0 }
-                .filter { RecordCodec.keyHash(source: $0.event.source, id: $0.event.id) == hash }.map(\.position)
+                .filter { $0.idempotencyKey.hash == hash }.map(\.position)
         }
         let models = ReadModels(folder: folder.path, source: source, projections: [Calls.self, Tokens.self])
         try await models.start()

@@ -12,9 +12,7 @@ import Testing
     func `an event of any kind comes back as it went in`(kind: Int) throws {
         var random = RandomEvents(seed: UInt64(kind))
         for round in 0..<200 {
-            let record = Record(
-                position: random.next(), recordedAt: random.time(), door: random.pick(Door.allCases),
-                key: random.chance() ? random.name() : nil, event: random.event(kind: kind))
+            let record = random.record(position: random.next(), kind: kind)
             let bytes = record.bytes
             #expect(try decode(bytes) == record, "round \(round)")
             bytes.withUnsafeBytes { buffer in
@@ -23,9 +21,12 @@ import Testing
                 #expect(RecordCodec.door(buffer) == record.door)
                 #expect(RecordCodec.position(buffer) == record.position)
                 let hashes = RecordCodec.hashes(buffer)
-                #expect(hashes?.contentHash == RecordCodec.contentHash(record.event))
+                #expect(hashes?.content == RecordCodec.contentHash(record.event))
+                #expect(hashes?.key == record.idempotencyKey.hash)
+                let (source, id) = (record.event.source, record.event.id)
                 #expect(
-                    hashes?.keyHash == RecordCodec.keyHash(source: record.event.source, id: record.event.id))
+                    hashes?.keyInAnyOrg
+                        == (record.space.org == nil ? nil : IdempotencyKey.hashInAnyOrg(source: source, id: id)))
             }
         }
     }
@@ -38,7 +39,7 @@ import Testing
             if bytes.count > 36 && random.chance() {
                 let count = UInt8(bytes.count)
                 bytes.replaceSubrange(
-                    0..<8, with: [1, UInt8(random.number(1...15)), 0, UInt8(random.number(0...7)), count, 0, 0, 0])
+                    0..<8, with: [1, UInt8(random.number(1...15)), 0, UInt8(random.number(0...63)), count, 0, 0, 0])
                 bytes.replaceSubrange(8..<36, with: [UInt8](repeating: 0, count: 28))
                 bytes[32] = UInt8(random.number(0...Int64(count)))
                 bytes.replaceSubrange(36..<37, with: [0])
@@ -62,8 +63,8 @@ import Testing
         #expect(unstamped.recordedAt == Timestamp(microseconds: 0))
         let hashes = RecordCodec.encodeHashed(event, door: .native, key: "k", into: &bytes)
         #expect(Array(bytes.suffix(first.count)) == first)
-        #expect(hashes.contentHash == RecordCodec.contentHash(event))
-        #expect(hashes.keyHash == RecordCodec.keyHash(source: event.source, id: event.id))
+        #expect(hashes.content == RecordCodec.contentHash(event))
+        #expect(hashes.key == IdempotencyKey(source: event.source, id: event.id).hash)
 
         var stamped = first
         stamped.withUnsafeMutableBytes {

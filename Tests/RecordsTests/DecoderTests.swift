@@ -25,9 +25,11 @@ import Testing
                 event.source = shape.source
             }
             if random.chance(5) { shapes[Int(random.next() % 12)] = random.event(kind: Int(random.next() % 2)) }
+            let door = random.pick(Door.allCases)
             return Record(
-                position: UInt64(position), recordedAt: random.time(), door: random.pick(Door.allCases),
-                key: random.pick([nil, "gateway", "a key with a name of some length"]), event: event)
+                position: UInt64(position), recordedAt: random.time(), door: door,
+                key: random.pick([nil, "gateway", "a key with a name of some length"]), space: random.space(of: door),
+                event: event)
         }
     }
 

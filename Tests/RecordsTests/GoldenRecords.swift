@@ -193,6 +193,34 @@ enum GoldenRecords {
             record(
                 23, event(.alertDefined(Alert(name: "days", owner: .org("acme"), condition: .daysLeft(365)))))
         ),
+        ("call_org_space", record(37, event(.call(leastCall)), space: .org("acme"))),
+        ("call_long_id", record(38, longID(.call(leastCall)), key: nil, space: .org("é"))),
+        (
+            "window_daemon_space",
+            record(
+                39,
+                Event(
+                    source: "tallystick", id: "window/1", time: time,
+                    fact: .lagoWindowClosed(LagoWindowClosed(windowSeconds: 3600, through: time))), key: nil,
+                door: .daemon, space: .daemon)
+        ),
+        (
+            "voided_of_org",
+            record(
+                40,
+                event(
+                    .callVoided(CallVoided(source: "s", id: "i", org: "acme", reason: "twice", unwinds: standing))))
+        ),
+        (
+            "amended_of_org",
+            record(
+                41,
+                event(
+                    .callAmended(
+                        CallAmended(
+                            source: "s", id: "i", org: "acme", reason: "", call: leastCall, unwinds: free))),
+                space: .org("acme"))
+        ),
     ]
 
     static let recordedAt = Timestamp(microseconds: 1_795_334_519_805_458)
@@ -202,8 +230,16 @@ enum GoldenRecords {
         Event(source: "gateway/eu-1", id: "3f2504e0-4f89-41d3-9a0c-0305e82c3301", time: time, fact: fact)
     }
 
-    static func record(_ position: UInt64, _ event: Event, key: Name? = "gateway", door: Door = .native) -> Record {
-        Record(position: position, recordedAt: recordedAt, door: door, key: key, event: event)
+    static func record(
+        _ position: UInt64, _ event: Event, key: Name? = "gateway", door: Door = .native, space: KeySpace = .common
+    ) -> Record {
+        Record(position: position, recordedAt: recordedAt, door: door, key: key, space: space, event: event)
+    }
+
+    /// An event with an id that is too long for a name.
+    static func longID(_ fact: Fact) -> Event {
+        guard let id = EventID("resp_" + String(repeating: "é", count: 194)) else { preconditionFailure("no id") }
+        return Event(source: "gateway/eu-1", id: id, time: time, fact: fact)
     }
 
     static let typicalEvent = event(
@@ -260,7 +296,7 @@ extension Record {
     /// Encoded and stamped.
     var bytes: [UInt8] {
         var bytes: [UInt8] = []
-        RecordCodec.encode(event, door: door, key: key, into: &bytes)
+        RecordCodec.encode(event, door: door, key: key, space: space, into: &bytes)
         bytes.withUnsafeMutableBytes { RecordCodec.stamp($0, position: position, recordedAt: recordedAt) }
         return bytes
     }

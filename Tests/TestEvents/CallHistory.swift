@@ -14,7 +14,7 @@ public struct CallHistory: Sendable {
 
     /// The event with what it unwinds, when it corrects a call.
     public func resolved(_ event: Event) throws(Rejection) -> Event {
-        guard let (source, id) = event.fact.corrects else { return event }
+        guard let (source, id, _) = event.fact.corrects else { return event }
         let key = Key(source: source, id: id)
         guard let standing = calls[key] else { throw .unknownCall(source: source, id: id) }
         if voided.contains(key) { throw .alreadyVoided(id: id) }

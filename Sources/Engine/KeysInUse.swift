@@ -1,0 +1,84 @@
+internal import Billing
+internal import Hashing
+internal import Records
+
+/// What admission itself knows of idempotency keys: those of the group being built, which the index has not yet, and in
+/// which spaces the log has any, so that most events ask the index once.
+struct KeysInUse {
+    private var group: [Digest: Admission.Stored] = [:]
+    private var groupInAnyOrg: [Digest: [UInt64]] = [:]
+    /// Orgs whose space has records: as many as confined keys post for.
+    private var orgs: Set<Name> = []
+    /// Whether the daemon's own events, or what pretends to be one, are among everybody's keys: so it was before the
+    /// daemon had a space of its own.
+    private(set) var ownAreCommon = false
+
+    mutating func add(_ hashes: RecordHashes, at position: UInt64, source: Name, in space: KeySpace) {
+        group[hashes.key] = Admission.Stored(position: position, contentHash: hashes.content)
+        if let hash = hashes.keyInAnyOrg { groupInAnyOrg[hash, default: []].append(position) }
+        follow(source: source, in: space)
+    }
+
+    /// Takes a record of the log, which the index knows.
+    mutating func follow(source: Name, in space: KeySpace) {
+        switch space {
+        case .daemon: break
+        case .common: if source == Admission.source { ownAreCommon = true }
+        case .org(let org): if !orgs.contains(org) { orgs.insert(org) }
+        }
+    }
+
+    mutating func committed() {
+        group.removeAll(keepingCapacity: true)
+        groupInAnyOrg.removeAll(keepingCapacity: true)
+    }
+
+    func inGroup(_ hash: Digest) -> Admission.Stored? { group.isEmpty ? nil : group[hash] }
+
+    func inGroupOfAnyOrg(_ hash: Digest) -> [UInt64] { groupInAnyOrg[hash] ?? [] }
+
+    func hasSpace(_ org: Name) -> Bool { orgs.contains(org) }
+
+    var hasSpaces: Bool { !orgs.isEmpty }
+}
+
+extension Admission {
+    /// The record under a key, in the log or in the group.
+    func find(_ key: IdempotencyKey, hash: Digest? = nil, history: History) throws -> Stored? {
+        let hash = hash ?? key.hash
+        return try keys.inGroup(hash) ?? history.stored(key, hash)
+    }
+
+    /// The verdict on an event that was stored before. Its own space decides; but the same that its org's other kind of
+    /// sender stored is the same there too, so that a sender may change its key. A conflict is only within one space.
+    mutating func earlier(
+        _ event: Event, _ hashes: RecordHashes, in space: KeySpace, target: Target?, history: History
+    ) throws -> Verdict? {
+        var key = IdempotencyKey(space: space, source: event.source, id: event.id)
+        if let known = try find(key, hash: hashes.key, history: history) {
+            return known.contentHash == hashes.content
+                ? .duplicate(position: known.position) : .conflict(position: known.position)
+        }
+        switch space {
+        case .org: key.space = .common
+        case .daemon:
+            guard keys.ownAreCommon else { return nil }
+            key.space = .common
+        case .common:
+            guard let org = target?.org ?? event.fact.org, keys.hasSpace(org) else { return nil }
+            key.space = .org(org)
+        }
+        guard let known = try find(key, history: history), let record = try history.record(known.position) else {
+            return nil
+        }
+        if space == .daemon && record.door != .daemon {
+            foreign.insert(known.position)
+            return nil
+        }
+        // The same words may be of another call, or name an org only by a subscription that has changed hands since.
+        let isSame =
+            target == nil
+            ? record.event.fact.org == event.fact.org : record.event.fact.unwinds?.original == target?.original
+        return known.contentHash == hashes.content && isSame ? .duplicate(position: known.position) : nil
+    }
+}
