@@ -57,7 +57,8 @@ struct Admission {
             {
                 return .answer(.rejected(Admission.taken))
             }
-            return .answer(isSame ? .duplicate(position: earlier.position) : .conflict(position: earlier.position))
+            let isKnown = try isSame || item.isRetold && isTold(item.event.fact, at: earlier.position, history: history)
+            return .answer(isKnown ? .duplicate(position: earlier.position) : .conflict(position: earlier.position))
         }
         if let time = item.event.time, time > now.adding(seconds: futureSecondsMax) {
             return .answer(
@@ -87,6 +88,12 @@ struct Admission {
         noteLagoUsage(event, outcome, at: occurredAt, recordedAt: now)
         group[item.keyHash] = Stored(position: head, contentHash: item.contentHash)
         return .append(position: head, event: event, reencode: reencode)
+    }
+
+    /// Whether the record at a position states the tokens and the cost that a fact does.
+    private func isTold(_ fact: Fact, at position: UInt64, history: History) throws -> Bool {
+        guard let now = fact.stated, let then = try history.record(position)?.event.fact.stated else { return false }
+        return now.call.usage == then.call.usage && now.call.cost == then.call.cost && now.isCall == then.isCall
     }
 
     /// The group is in the log and in the index.

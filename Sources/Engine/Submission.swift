@@ -15,6 +15,8 @@ public struct Submission: Sendable {
         var end: Int
         var keyHash: Digest
         var contentHash: Digest
+        /// Its sender says it again with other circumstances: the same money under its key is a duplicate.
+        var isRetold = false
     }
 
     public let door: Door
@@ -38,13 +40,15 @@ public struct Submission: Sendable {
         arena.reserveCapacity(count * 256)
     }
 
-    public mutating func add(_ event: Event) {
+    /// - `isRetold`: the sender says one fact several times and each time otherwise, but for its tokens and cost: a
+    ///   later telling is a duplicate where those are the same, a conflict where they are not.
+    public mutating func add(_ event: Event, isRetold: Bool = false) {
         let start = arena.count
         let hashes = RecordCodec.encodeHashed(event, door: door, key: key, into: &arena)
         items.append(
             Item(
                 event: event, start: start, end: arena.count, keyHash: hashes.keyHash,
-                contentHash: hashes.contentHash))
+                contentHash: hashes.contentHash, isRetold: isRetold))
     }
 
     public var count: Int { items.count }
