@@ -21,7 +21,7 @@ func reconcile(_ words: [String]) throws -> Int32 {
     var report = ReconcileReport(json: arguments.json, limit: request.limit)
     try readTheirs(request) { row in
         if let finding = books.add(row) { report.add(finding, nil) }
-        report.countThere(row)
+        if !row.isBookkeeping { report.countThere(row) }
     }
     let range = request.range(books.times)
     let ours = try OurCalls(history, request: request, range: range)
@@ -39,7 +39,8 @@ func reconcile(_ words: [String]) throws -> Int32 {
         }
     }
     books.missingHere { report.add($0, nil) }
-    report.finish(duplicatesThere: books.duplicatesThere, range: range)
+    report.finish(
+        duplicatesThere: books.duplicatesThere, bookkeepingThere: books.bookkeepingThere, range: range)
     return report.agrees ? ExitCode.holds : ExitCode.differs
 }
 
@@ -207,11 +208,17 @@ private struct OurCalls {
         self.corrected = corrected
     }
 
-    /// `llm.usage` is no call: whoever sends tokens apart has no row for each.
+    /// `llm.usage` is no call: whoever sends tokens apart has no row for each. LiteLLM has: of a batch, say.
     func each(title: String, _ body: (Reconciliation.Call) throws -> Void) throws {
         var meter = Meter(title, total: history.highWater)
-        try history.read(only: [.call], reached: { meter.reach($0) }) { record in
-            guard case .call(var call) = record.event.fact, range.contains(record.occurredAt),
+        try history.read(only: [.call, .usage], reached: { meter.reach($0) }) { record in
+            var call: Billing.Call
+            switch record.event.fact {
+            case .call(let fact): call = fact
+            case .usage(let fact) where LiteLLMBody.isSource(record.event.source): call = fact
+            default: return
+            }
+            guard range.contains(record.occurredAt),
                 record.event.source.text.utf8.starts(with: request.source.utf8)
             else { return }
             if let correction = corrected[record.position] {

@@ -50,6 +50,8 @@ struct ReconcileReport {
         switch finding {
         case .matched(let row, let by, let differing):
             matched[by, default: 0] += 1
+            // Logs from before bookkeeping was told from calls hold it as calls.
+            if row.isBookkeeping { countThere(row) }
             guard !differing.isEmpty else { return }
             different += 1
             list("different", call, row, by: by, differing: differing)
@@ -100,11 +102,12 @@ struct ReconcileReport {
         Console.output((listed > 1 ? "," : "") + "\n" + writer.text)
     }
 
-    func finish(duplicatesThere: Int, range: Range<Timestamp>) {
+    func finish(duplicatesThere: Int, bookkeepingThere: Int, range: Range<Timestamp>) {
         let counts = [
             ("matched", matched.values.reduce(0, +)), ("matched_by_id", matched[.id] ?? 0),
             ("matched_by_facts", matched[.facts] ?? 0), ("different", different), ("missing_here", missingHere),
             ("missing_there", missingThere), ("twice_there", conflictsThere), ("duplicates_there", duplicatesThere),
+            ("bookkeeping_there", bookkeepingThere),
         ]
         let sorted = models.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
         var totals = Model()

@@ -46,6 +46,7 @@ public final class API: Sendable {
     private let append: Append?
     private let keyRates: KeyRates?
     private let keyRateHits = Atomic<UInt64>(0)
+    private let litellmItems = Lock(LiteLLMTally())
 
     /// `append`: what stands in for the writer when the server is measured without a log.
     public init(
@@ -70,6 +71,11 @@ public final class API: Sendable {
         keyRates = KeyRates(limits: limits)
         self.append = append
     }
+
+    /// Of all callbacks of LiteLLM since the start.
+    var litellmTally: LiteLLMTally { litellmItems.withLock { $0 } }
+
+    func count(_ tally: LiteLLMTally) { litellmItems.withLock { $0 += tally } }
 
     /// How often limits of this module were hit, by the words of `/metrics`.
     public var limitHits: [(String, UInt64)] {

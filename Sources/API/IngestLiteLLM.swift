@@ -58,10 +58,16 @@ extension API {
         var counts = DoorCounts()
         var parked: [Parked] = []
         var facts: [[Parked.Fact]] = []
+        // Numbers of the events that say what a job came to.
+        var jobs: Set<Int> = []
         for item in items {
             switch item.outcome {
             case .event(let event):
                 submission.add(event)
+                facts.append(API.parkedFacts(of: event))
+            case .job(let event):
+                jobs.insert(submission.count)
+                submission.add(event, isRetold: true)
                 facts.append(API.parkedFacts(of: event))
             case .skipped:
                 counts.skipped += 1
@@ -69,7 +75,7 @@ extension API {
                 parked.append(one)
             }
         }
-        let (start, alreadyParked, eventFacts) = (counts, parked, facts)
+        let (start, alreadyParked, eventFacts, jobEvents) = (counts, parked, facts, jobs)
         let store = self.parked
         let now = self.now
         submit(submission) { result in
@@ -79,12 +85,17 @@ extension API {
             case .success(let receipt):
                 var counts = start
                 var parked = alreadyParked
-                for (verdict, facts) in zip(receipt.verdicts, eventFacts) {
+                for (number, (verdict, facts)) in zip(receipt.verdicts, eventFacts).enumerated() {
                     switch verdict {
                     case .stored(let position, _):
                         counts.accepted += 1
                         counts.lastPosition = max(counts.lastPosition ?? 0, position)
                     case .duplicate(let position):
+                        counts.duplicates += 1
+                        counts.lastPosition = max(counts.lastPosition ?? 0, position)
+                    case .conflict(let position) where jobEvents.contains(number):
+                        // Other tokens or another cost than at the first look, and so at each look from now on: the
+                        // writer has counted it, and a list of them would help nobody.
                         counts.duplicates += 1
                         counts.lastPosition = max(counts.lastPosition ?? 0, position)
                     case .conflict(let position):

@@ -164,6 +164,7 @@ final class LiteLLMIntake: BodySink {
     private func finish(_ response: Response) {
         precondition(!isAnswered, "a second answer to one callback")
         isAnswered = true
+        api.count(body.tally)
         items = []
         group = []
         answer(response)

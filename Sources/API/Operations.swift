@@ -2,6 +2,7 @@ internal import Audit
 internal import Billing
 internal import Engine
 internal import EventLog
+internal import Formats
 internal import HTTP
 internal import JSON
 internal import Projections
@@ -107,6 +108,13 @@ extension API {
             page.gauge("tallystick_log_map_bytes", "How large the log may become.", UInt64(usage.mapBytes))
         }
         page.gauge("tallystick_parked_items", "Items that could not be taken.", UInt64(await parked.count))
+        let litellm = litellmTally
+        page.labelled(
+            "tallystick_litellm_bookkeeping_total", "Items of LiteLLM that are no call and state no tokens or cost.",
+            "counter", label: "call_type", litellm.bookkeeping.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
+        page.labelled(
+            "tallystick_litellm_unknown_call_types_total", "Items of LiteLLM taken for calls, their type unknown.",
+            "counter", label: "call_type", litellm.unknown.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
         let statuses = models.statuses
         page.family("tallystick_projector_progress", "gauge", "Last position folded.", statuses) {
             ($0.name, $0.progress)
@@ -157,7 +165,23 @@ public struct MetricsPage: Sendable {
         _ name: String, _ help: String, _ type: String, label: String, _ samples: [(String, UInt64)]
     ) {
         head(name, type, help)
-        for (value, count) in samples { text += "\(name){\(label)=\"\(value)\"} \(count)\n" }
+        for (value, count) in samples {
+            text += "\(name){\(label)=\"\(MetricsPage.escaped(value))\"} \(count)\n"
+        }
+    }
+
+    /// The three characters that end a label's value or its line are written with a backslash before them.
+    private static func escaped(_ value: String) -> String {
+        var text = ""
+        for character in value.unicodeScalars {
+            switch character {
+            case "\\": text += "\\\\"
+            case "\"": text += "\\\""
+            case "\n": text += "\\n"
+            default: text.unicodeScalars.append(character)
+            }
+        }
+        return text
     }
 
     mutating func histogram(

@@ -61,7 +61,11 @@ extension API {
         } else {
             seen = try await ask(CallsQuery(owner: owner, span: span, now: question.now), question)
         }
-        guard seen.answer.isKnown else { throw Question.unknown(owner.kind, owner.name) }
+        if !seen.answer.isKnown {
+            // Of an org that made no call the number is known: none. No record need name it for that, since what a
+            // gateway tells of it may all be bookkeeping. Of a user 404 says what it says of every name.
+            guard case .org = owner else { throw Question.unknown(owner.kind, owner.name) }
+        }
         return Answers.json(position: seen.position) { AnswerFormat.write(seen.answer, into: &$0) }
     }
 

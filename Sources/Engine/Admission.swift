@@ -48,7 +48,7 @@ struct Admission {
             if let refusal = confinement(of: event, to: org) { return .answer(.rejected(refusal)) }
         }
         // Order of answers: duplicate, conflict, then rules (design 4).
-        if let verdict = try earlier(event, item.hashes, in: submission.space, target: target, history: history) {
+        if let verdict = try earlier(event, item, in: submission.space, target: target, history: history) {
             return .answer(verdict)
         }
         if let time = item.event.time, time > now.adding(seconds: futureSecondsMax) {

@@ -52,11 +52,11 @@ extension Admission {
     /// The verdict on an event that was stored before. Its own space decides; but the same that its org's other kind of
     /// sender stored is the same there too, so that a sender may change its key. A conflict is only within one space.
     mutating func earlier(
-        _ event: Event, _ hashes: RecordHashes, in space: KeySpace, target: Target?, history: History
+        _ event: Event, _ item: Submission.Item, in space: KeySpace, target: Target?, history: History
     ) throws -> Verdict? {
         var key = IdempotencyKey(space: space, source: event.source, id: event.id)
-        if let known = try find(key, hash: hashes.key, history: history) {
-            return known.contentHash == hashes.content
+        if let known = try find(key, hash: item.hashes.key, history: history) {
+            return try isSame(item, known, history: history)
                 ? .duplicate(position: known.position) : .conflict(position: known.position)
         }
         switch space {
@@ -76,9 +76,20 @@ extension Admission {
             return nil
         }
         // The same words may be of another call, or name an org only by a subscription that has changed hands since.
-        let isSame =
+        let isOfSame =
             target == nil
             ? record.event.fact.org == event.fact.org : record.event.fact.unwinds?.original == target?.original
-        return known.contentHash == hashes.content && isSame ? .duplicate(position: known.position) : nil
+        guard try isOfSame && isSame(item, known, history: history) else { return nil }
+        return .duplicate(position: known.position)
+    }
+
+    /// Whether an event says what was stored; of one that its sender tells again, whether it states the same tokens and
+    /// cost.
+    private func isSame(_ item: Submission.Item, _ known: Stored, history: History) throws -> Bool {
+        if known.contentHash == item.hashes.content { return true }
+        guard item.isRetold, let now = item.event.fact.stated,
+            let then = try history.record(known.position)?.event.fact.stated
+        else { return false }
+        return now.call.usage == then.call.usage && now.call.cost == then.call.cost && now.isCall == then.isCall
     }
 }

@@ -14,6 +14,8 @@ public struct Submission: Sendable {
         var start: Int
         var end: Int
         var hashes: RecordHashes
+        /// Its sender says it again with other circumstances: the same money under its key is a duplicate.
+        var isRetold = false
     }
 
     public let door: Door
@@ -40,10 +42,12 @@ public struct Submission: Sendable {
         arena.reserveCapacity(count * 256)
     }
 
-    public mutating func add(_ event: Event) {
+    /// - `isRetold`: the sender says one fact several times and each time otherwise, but for its tokens and cost: a
+    ///   later telling is a duplicate where those are the same, a conflict where they are not.
+    public mutating func add(_ event: Event, isRetold: Bool = false) {
         let start = arena.count
         let hashes = RecordCodec.encodeHashed(event, door: door, key: key, space: space, into: &arena)
-        items.append(Item(event: event, start: start, end: arena.count, hashes: hashes))
+        items.append(Item(event: event, start: start, end: arena.count, hashes: hashes, isRetold: isRetold))
     }
 
     public var count: Int { items.count }

@@ -4,7 +4,10 @@ public import Billing
 public struct DoorItem: Hashable, Sendable {
     public enum Outcome: Hashable, Sendable {
         case event(Event)
-        /// A `null` where an item should be: the sender could not build it. Counted, nothing to keep.
+        /// What a job came to (`LiteLLMJob`). Its sender says it again at each look, with other times and ids around
+        /// it: once stored it is there, and a later telling is a duplicate.
+        case job(Event)
+        /// Counted, nothing to keep: a `null` where an item should be, which the sender could not build; bookkeeping.
         case skipped
         /// Cannot become an event; listed for the operator.
         case parked(Parked)

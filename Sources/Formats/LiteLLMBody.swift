@@ -44,13 +44,22 @@ public struct LiteLLMBody: Sendable {
     /// The last line was broken: a line behind it that begins no object is the rest of that one.
     private var isLineBroken = false
     private var count = 0
+    /// What of the items so far was no call, and what has a call type that is not known.
+    public private(set) var tally = LiteLLMTally()
+
+    private static let prefixOfSource = "litellm/"
+
+    /// Whether events of this source came by LiteLLM's callback.
+    public static func isSource(_ source: Name) -> Bool {
+        source.text.utf8.starts(with: prefixOfSource.utf8)
+    }
 
     /// - `keyName`: the posting key; `source` of the events is `litellm/` and this.
     /// - `defaultOrg`: the owner of items that name none; without it they are parked.
     /// - `itemBytesMax`: a longer item is parked as `item_too_large`.
     /// - Throws `invalid_key_name`.
     public init(keyName: Name, defaultOrg: Name?, itemBytesMax: Int) throws(BodyError) {
-        guard let source = Name("litellm/" + keyName.text) else {
+        guard let source = Name(LiteLLMBody.prefixOfSource + keyName.text) else {
             throw BodyError(code: "invalid_key_name", detail: "The posting key's name is too long for a source.")
         }
         mapping = LiteLLMMapping(source: source, defaultOrg: defaultOrg)
@@ -236,8 +245,8 @@ public struct LiteLLMBody: Sendable {
 
     /// The object ends its line, at `next`.
     private mutating func finishObject(_ end: Int, _ items: inout [DoorItem]) {
-        guard let outcome = try? strictly(itemStart..<end) else { return fallBackToLines() }
-        add(outcome, &items)
+        guard let judged = try? strictly(itemStart..<end) else { return fallBackToLines() }
+        add(judged, &items)
         state = .lines
         itemStart = next
     }
@@ -256,11 +265,11 @@ public struct LiteLLMBody: Sendable {
 
     // MARK: Items
 
-    private func strictly(_ range: Range<Int>) throws(JSONError) -> DoorItem.Outcome {
+    private func strictly(_ range: Range<Int>) throws(JSONError) -> LiteLLMMapping.Judged {
         var reader = JSONReader(bytes, range: range)
-        let outcome = try mapping.outcome(&reader)
+        let judged = try mapping.judge(&reader)
         try reader.end()
-        return outcome
+        return judged
     }
 
     private func fault(in range: Range<Int>) -> JSONError? {
@@ -278,6 +287,11 @@ public struct LiteLLMBody: Sendable {
         } catch {
             park(error, what, &items)
         }
+    }
+
+    private mutating func add(_ judged: LiteLLMMapping.Judged, _ items: inout [DoorItem]) {
+        if let note = judged.note { tally.add(note) }
+        add(judged.outcome, &items)
     }
 
     private mutating func add(_ outcome: DoorItem.Outcome, _ items: inout [DoorItem]) {

@@ -37,11 +37,22 @@ struct LiteLLMItem {
     var keyMetadata: [(name: String, value: Scalar)] = []
     var clientMetadata: [(name: String, value: String)] = []
 
+    /// Nil: not known.
+    var type: LiteLLMCallType?
+    /// Of these three only where the item is a look at a job.
+    var answer = LiteLLMAnswer()
+    /// Models of a batch whose output LiteLLM has added up; nil where it has not, or does not say.
+    var batchModels: [String]?
+    /// What LiteLLM says the work cost, without what its guardrails cost at this look.
+    var workCost = Scalar.absent
+
     init() {}
 
     /// Reads an item to its end.
     init(_ reader: inout JSONReader) throws(JSONError) {
         var item = LiteLLMItem()
+        var answer: Range<Int>?
+        var hidden: Range<Int>?
         try reader.members { (key, reader) throws(JSONError) in
             switch key {
             case "id": item.id = try reader.looseScalar()
@@ -65,10 +76,49 @@ struct LiteLLMItem {
                     item.errorCode = try reader.looseScalar()
                 }
             case "metadata": try item.metadata(&reader)
+            case "response": answer = try reader.skipLoosely()
+            case "hidden_params": hidden = try reader.skipLoosely()
             default: _ = try reader.skipLoosely()
             }
         }
+        item.type = item.callType.written.flatMap { LiteLLMCallType.named($0) }
+        if case .job? = item.type?.kind { item.readJob(answer, hidden, of: reader.bytes) }
         self = item
+    }
+
+    /// What of the answer cannot be read is not known, as when it was redacted: the item is judged without.
+    private mutating func readJob(_ answer: Range<Int>?, _ hidden: Range<Int>?, of bytes: [UInt8]) {
+        if let answer {
+            var reader = JSONReader(bytes, range: answer)
+            if let read = try? LiteLLMAnswer(&reader) { self.answer = read }
+        }
+        guard let hidden else { return }
+        var item = self
+        var reader = JSONReader(bytes, range: hidden)
+        do throws(JSONError) {
+            try reader.members { (key, reader) throws(JSONError) in
+                switch key {
+                case "batch_models": item.batchModels = try LiteLLMItem.texts(&reader)
+                case "response_cost": item.workCost = try reader.looseScalar()
+                default: _ = try reader.skipLoosely()
+                }
+            }
+            self = item
+        } catch {}
+    }
+
+    /// The strings of an array; nil for any other value.
+    private static func texts(_ reader: inout JSONReader) throws(JSONError) -> [String]? {
+        guard try reader.peek() == .array else {
+            _ = try reader.skipLoosely()
+            return nil
+        }
+        var texts: [String] = []
+        try reader.beginArray()
+        while try reader.nextElement() {
+            if case .text(let text) = try reader.looseScalar() { texts.append(text) }
+        }
+        return texts
     }
 
     private mutating func metadata(_ reader: inout JSONReader) throws(JSONError) {

@@ -2,7 +2,7 @@ internal import Billing
 internal import JSON
 
 /// One StandardLoggingPayload to one `llm.call`, field by field as the contract says (section 3, "Events that arrive in
-/// other formats").
+/// other formats"); of what is no call, to an `llm.usage` or to nothing.
 struct LiteLLMMapping {
     let source: Name
     let defaultOrg: Name?
@@ -10,39 +10,97 @@ struct LiteLLMMapping {
     static let statusAborted = "499"
     static let prefixOfClient = "client."
 
+    /// What becomes of an element, and what of it is counted.
+    struct Judged {
+        var outcome: DoorItem.Outcome
+        var note: LiteLLMTally.Note?
+    }
+
     /// Reads one element of a body to its end.
-    func outcome(_ reader: inout JSONReader) throws(JSONError) -> DoorItem.Outcome {
+    func judge(_ reader: inout JSONReader) throws(JSONError) -> Judged {
         switch try reader.peek() {
         case .null:
             try reader.null()
-            return .skipped
+            return Judged(outcome: .skipped)
         case .object:
             let item = try LiteLLMItem(&reader)
             do throws(Parked) {
-                return .event(try event(item))
+                return try judge(item)
             } catch {
                 var parked = error
                 parked.facts = item.facts
-                return .parked(parked)
+                return Judged(outcome: .parked(parked))
             }
         default:
             _ = try reader.skipLoosely()
-            return .parked(Parked(code: "wrong_type", field: "", detail: "the item is not an object"))
+            return Judged(
+                outcome: .parked(Parked(code: "wrong_type", field: "", detail: "the item is not an object")))
         }
     }
 
-    func event(_ item: LiteLLMItem) throws(Parked) -> Event {
+    /// By the table of call types. What is no call and states neither tokens nor a cost is nothing to keep; where it
+    /// does state some, that is kept as usage beside calls. A name that is not of the table is a call.
+    private func judge(_ item: LiteLLMItem) throws(Parked) -> Judged {
+        guard let type = item.type else {
+            return Judged(outcome: .event(try event(item, .other)), note: .unknown(item.callType.written))
+        }
+        if case .call(let operation) = type.kind { return Judged(outcome: .event(try event(item, operation))) }
+        let hasTokens = try LiteLLMMapping.usage(item).map { !LiteLLMMapping.isZero($0) } ?? false
+        let hasCost = try LiteLLMMapping.cost(item).map { $0 != .zero } ?? false
+        let nothing = Judged(outcome: .skipped, note: .bookkeeping(type))
+        switch type.kind {
+        case .call(let operation), .either(let operation):
+            return hasTokens || hasCost ? Judged(outcome: .event(try event(item, operation))) : nothing
+        case .bookkeeping:
+            break
+        case .job(let job):
+            // Without what LiteLLM's guardrails cost at this look, where it says so.
+            let hasWorkCost = hasCost && (try? Take.cost(item.workCost, "")) != .some(.zero)
+            switch job.telling(item, hasTokens: hasTokens, hasCost: hasWorkCost) {
+            case .unfinished, .repeated: return nothing
+            case .settled:
+                guard hasTokens || hasWorkCost, let id = item.id.written, !id.isEmpty else { break }
+                return Judged(outcome: .job(try jobEvent(item, id: job.eventID(of: id), hasTokens: hasTokens)))
+            case .apart: break
+            }
+        }
+        return hasTokens || hasCost ? Judged(outcome: .event(try usageEvent(item))) : nothing
+    }
+
+    private func event(_ item: LiteLLMItem, _ operation: Call.Operation) throws(Parked) -> Event {
+        let (id, time) = try identity(item)
+        return Event(source: source, id: id, time: time, fact: .call(try call(item, operation)))
+    }
+
+    private func usageEvent(_ item: LiteLLMItem) throws(Parked) -> Event {
+        let (id, time) = try identity(item)
+        return Event(source: source, id: id, time: time, fact: .usage(try call(item, .other)))
+    }
+
+    /// At the time of the look that brought it. How long that look took says nothing of the work.
+    private func jobEvent(_ item: LiteLLMItem, id: Name, hasTokens: Bool) throws(Parked) -> Event {
+        var item = item
+        // The request names no model, only the batch's lines do.
+        if item.model.written?.isEmpty != false, let models = item.batchModels, models.count == 1 {
+            item.model = .text(models[0])
+        }
+        var call = try call(item, .other)
+        call.latencyMilliseconds = nil
+        call.cacheHit = false
+        // Tokens at no cost: LiteLLM writes 0 where it has no price.
+        if hasTokens && call.cost == .zero { call.cost = nil }
+        return Event(source: source, id: id, time: try identity(item).time, fact: .usage(call))
+    }
+
+    private func identity(_ item: LiteLLMItem) throws(Parked) -> (id: Name, time: Timestamp?) {
         guard item.id.written?.isEmpty == false || item.callID.written?.isEmpty == false else {
             throw Parked(code: "missing_id", field: "id", detail: "is missing, and litellm_call_id too")
         }
-        let time = try Take.time(item.endTime, "endTime")
-        let call = try call(item)
-        return Event(source: source, id: Name(checked: item.idempotencyID), time: time, fact: .call(call))
+        return (Name(checked: item.idempotencyID), try Take.time(item.endTime, "endTime"))
     }
 
-    private func call(_ item: LiteLLMItem) throws(Parked) -> Call {
+    private func call(_ item: LiteLLMItem, _ operation: Call.Operation) throws(Parked) -> Call {
         let status = try LiteLLMMapping.status(item)
-        let operation = LiteLLMMapping.operation(item.callType)
         let (provider, model) = try LiteLLMMapping.model(item)
         let group = try Take.name(item.modelGroup, "model_group")
         let isRequested = group != nil && group != model && group?.text != item.model.written
@@ -65,7 +123,7 @@ struct LiteLLMMapping {
         let endUser = (try? Take.name(item.endUser, "")) ?? nil
 
         var usage = try LiteLLMMapping.usage(item)
-        var cost = item.costFailed ? nil : try Take.cost(item.cost, "response_cost")
+        var cost = try LiteLLMMapping.cost(item)
         if LiteLLMMapping.isUnsaid(usage, operation, status) {
             usage = nil
             if cost == .zero && status != .failure { cost = nil }
@@ -87,18 +145,9 @@ struct LiteLLMMapping {
         }
     }
 
-    static func operation(_ callType: Scalar) -> Call.Operation {
-        guard let name = callType.written else { return .other }
-        switch name {
-        case "completion", "acompletion", "text_completion", "atext_completion", "anthropic_messages",
-            "generate_content", "agenerate_content", "generate_content_stream", "agenerate_content_stream":
-            return .chat
-        case "responses", "aresponses": return .responses
-        case "embedding", "aembedding": return .embedding
-        case "transcription", "atranscription", "speech", "aspeech": return .audio
-        case "rerank", "arerank": return .rerank
-        default: return name.hasPrefix("image_") || name.hasPrefix("aimage_") ? .image : .other
-        }
+    /// Nil: unknown.
+    private static func cost(_ item: LiteLLMItem) throws(Parked) -> Decimal? {
+        item.costFailed ? nil : try Take.cost(item.cost, "response_cost")
     }
 
     /// Provider and model; the proxy writes the model as `provider/model`. Some failures name no provider, or no model.
@@ -162,6 +211,10 @@ struct LiteLLMMapping {
     private static func isUnsaid(_ usage: Usage?, _ operation: Call.Operation, _ status: Call.Status) -> Bool {
         guard let usage else { return [.chat, .responses, .embedding].contains(operation) }
         guard [.chat, .responses, .embedding].contains(operation) || status == .failure else { return false }
+        return isZero(usage)
+    }
+
+    private static func isZero(_ usage: Usage) -> Bool {
         let counts = [usage.inputTokens, usage.outputTokens, usage.images, usage.characters, usage.searches]
         return counts.allSatisfy { ($0 ?? 0) == 0 } && (usage.audioSeconds ?? .zero) == .zero
     }

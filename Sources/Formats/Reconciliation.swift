@@ -82,8 +82,9 @@ public struct Reconciliation: Sendable {
     /// Takes a row of theirs. Gives a finding for one that contradicts an earlier row of the same id.
     public mutating func add(_ row: SpendRow) -> Finding? {
         precondition(entries.count < Reconciliation.rowsMax, "rows are counted before they are added")
-        if let id = row.id, let known = byID[id] {
-            if entries[Int(known)].row == row {
+        let id = row.eventID ?? row.id
+        if let id, let known = byID[id] {
+            if entries[Int(known)].row == row || row.isBookkeeping {
                 duplicatesThere += 1
                 return nil
             }
@@ -91,7 +92,7 @@ public struct Reconciliation: Sendable {
         }
         let index = Int32(entries.count)
         entries.append(Entry(row: row))
-        if let id = row.id { byID[id] = index }
+        if let id { byID[id] = index }
         if let time = row.time {
             times = min(times?.lowerBound ?? time, time)...max(times?.upperBound ?? time, time)
             if let model = row.model {
@@ -140,10 +141,15 @@ public struct Reconciliation: Sendable {
         byID[call.id].map { entries[Int($0)].position == call.position } ?? false
     }
 
-    /// Rows that no call was found for, in the order of the file.
+    /// Rows that no call was found for, in the order of the file; bookkeeping is none that could be missing.
     public func missingHere(_ body: (Finding) throws -> Void) rethrows {
-        for entry in entries where entry.position == 0 { try body(.missingHere(entry.row)) }
+        for entry in entries where entry.position == 0 && !entry.row.isBookkeeping {
+            try body(.missingHere(entry.row))
+        }
     }
+
+    /// Rows of bookkeeping that no call was found for.
+    public var bookkeepingThere: Int { entries.count { $0.position == 0 && $0.row.isBookkeeping } }
 
     private func bucket(_ time: Timestamp) -> Int64 {
         let (quotient, remainder) = time.microseconds.quotientAndRemainder(dividingBy: toleranceMicroseconds)

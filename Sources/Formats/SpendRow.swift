@@ -22,6 +22,10 @@ public struct SpendRow: Hashable, Sendable {
     public var outputTokens: Int64?
     /// Dollars.
     public var cost: Decimal?
+    /// The id of the event that says what the row says, where it can be told from the row: a job's.
+    public var eventID: String?
+    /// A row of what is no call and states neither tokens nor spend: the log keeps nothing of it.
+    public var isBookkeeping = false
 
     public init() {}
 
@@ -40,6 +44,7 @@ public struct SpendRow: Hashable, Sendable {
             try reader.members { (key, reader) throws(JSONError) in
                 switch key {
                 case "request_id": item.id = try reader.looseScalar()
+                case "call_type": item.callType = try reader.looseScalar()
                 case "spend": spend = try reader.looseScalar()
                 case "prompt_tokens": item.promptTokens = try reader.looseScalar()
                 case "completion_tokens": item.completionTokens = try reader.looseScalar()
@@ -71,6 +76,10 @@ public struct SpendRow: Hashable, Sendable {
         inputTokens = try SpendRow.count(item.promptTokens.written, "prompt_tokens")
         outputTokens = try SpendRow.count(item.completionTokens.written, "completion_tokens")
         cost = try SpendRow.decimal(spend.written, "spend")
+        guard let type = item.callType.written.flatMap({ LiteLLMCallType.named($0) }) else { return }
+        if case .call = type.kind { return }
+        isBookkeeping = [inputTokens, outputTokens].allSatisfy { ($0 ?? 0) == 0 } && (cost ?? .zero) == .zero
+        if case .job(let job) = type.kind, !isBookkeeping { eventID = job.eventID(ofRow: id).text }
     }
 
     // MARK: - Columns

@@ -39,6 +39,31 @@ struct WriterTests {
         #expect(try rig.post([call("c7"), call("new")]).map(\.summary) == ["duplicate 8", "stored 201"])
     }
 
+    @Test func `what is told again otherwise is a duplicate where its money is the same, and only there`() throws {
+        let rig = try Rig()
+        func usage(_ second: Int64, tokens: Int64 = 10, user: Name? = nil, cost: Decimal? = nil) -> Event {
+            var event = call("b", user: user, time: Timestamp(microseconds: second * 1_000_000), tokens: tokens)
+            guard case .call(var fact) = event.fact else { return event }
+            fact.cost = cost
+            event.fact = .usage(fact)
+            return event
+        }
+        func tell(_ events: [Event], isRetold: Bool = true) throws -> [String] {
+            var submission = Submission(door: .litellm, key: "test")
+            for event in events { submission.add(event, isRetold: isRetold) }
+            return try rig.submit(submission).get().verdicts.map(\.summary)
+        }
+        // In one group, and later; at another time, to another user.
+        #expect(
+            try tell([usage(1), usage(2), usage(3, tokens: 11)]) == ["stored 1", "duplicate 1", "conflict 1"])
+        #expect(
+            try tell([usage(4, user: "bob"), usage(5, cost: .zero), usage(6, tokens: 9)])
+                == ["duplicate 1", "conflict 1", "conflict 1"])
+        #expect(try tell([usage(7)], isRetold: false) == ["conflict 1"])
+        #expect(try rig.post([call("b")]).map(\.summary) == ["conflict 1"])
+        #expect(try rig.records().count == 1)
+    }
+
     @Test func `a duplicate is told before a rule is asked`() throws {
         let rig = try Rig()
         let grant = Event(

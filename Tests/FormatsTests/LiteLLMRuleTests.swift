@@ -115,7 +115,7 @@ import Testing
         ("aresponses", .responses),
         ("embedding", .embedding), ("aimage_edit", .image), ("image_generation", .image), ("atranscription", .audio),
         ("aspeech", .audio), ("rerank", .rerank), ("amoderation", .other), ("pass_through_endpoint", .other),
-        ("", .other),
+        ("", .other), ("anew_thing", .other),
     ])
     func `call types tell the operation`(type: String, operation: Call.Operation) throws {
         #expect(try Self.call(Self.item(["call_type": "\"\(type)\""])).operation == operation)
@@ -287,7 +287,7 @@ import Testing
         items.enumerated().map { index, item in
             precondition(item.index == index)
             switch item.outcome {
-            case .event: return "e"
+            case .event, .job: return "e"
             case .skipped: return "n"
             case .parked: return "p"
             }

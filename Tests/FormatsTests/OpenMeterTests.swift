@@ -26,6 +26,7 @@ import Testing
         let codes = items.map { item in
             switch item.outcome {
             case .event: "event"
+            case .job: "job"
             case .skipped: "null"
             case .parked(let parked): parked.code
             }

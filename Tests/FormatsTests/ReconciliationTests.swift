@@ -104,6 +104,35 @@ import Testing
         #expect(row.cost?.text == "0.0000135")
     }
 
+    private func row(_ type: String, _ id: String, spend: String, tokens: Int = 0) throws -> SpendRow {
+        let text = """
+            {"request_id":"\(id)","call_type":"\(type)","spend":\(spend),"prompt_tokens":\(tokens),\
+            "completion_tokens":0,"endTime":"2026-11-22T08:02:17.654000Z","model":""}
+            """
+        return try SpendRow(litellm: Array(text.utf8))
+    }
+
+    @Test func `rows of bookkeeping, and of what a job came to`() throws {
+        for type in ["acreate_file", "aretrieve_batch", "acreate"] {
+            #expect(try row(type, "x", spend: "0.0").isBookkeeping, "\(type)")
+            #expect(try row(type, "x", spend: "0.0").eventID == nil, "\(type)")
+            #expect(try !row(type, "x", spend: "1e-9").isBookkeeping, "\(type)")
+            #expect(try !row(type, "x", spend: "0", tokens: 1).isBookkeeping, "\(type)")
+        }
+        #expect(try !row("acompletion", "x", spend: "0").isBookkeeping)
+        #expect(try !row("anew_thing", "x", spend: "0").isBookkeeping)
+        for (type, id, event) in [
+            ("aretrieve_batch", "batch_x_batch_cost", "llb1:retrieve_batch:batch_x"),
+            ("retrieve_batch", "batch_x", "llb1:retrieve_batch:batch_x"),
+            ("avideo_status", "video_1_video_cost", "llb1:video_status:video_1"),
+            ("aget_responses", "resp_1_background_cost", "llb1:get_responses:resp_1"),
+        ] {
+            let row = try row(type, id, spend: "0.35", tokens: 30)
+            #expect((row.id, row.eventID) == (id, event))
+        }
+        #expect(try row("acreate_file", "file-1", spend: "1").eventID == nil)
+    }
+
     @Test(arguments: [
         "2026-11-22T08:02:17.654", "2026-11-22 08:02:17.654", "2026-11-22 08:02:17.654+00:00",
         "2026-11-22T09:02:17.654+01:00", "1795334537.654",
@@ -206,6 +235,22 @@ import Testing
         #expect(found == ["twice a"])
         #expect(books.duplicatesThere == 1)
         #expect(books.rowsCount == 3)
+    }
+
+    @Test func `bookkeeping is not missing, and a job is found by what its row says`() {
+        var polled = row("batch_x", 0, cost: "0")
+        polled.isBookkeeping = true
+        var settled = row("batch_x_batch_cost", at: 5)
+        settled.eventID = "llb1:retrieve_batch:batch_x"
+        var (books, found) = books([polled, polled, settled])
+        #expect(found.isEmpty)
+        #expect(text(books.findByID(call("llb1:retrieve_batch:batch_x", 1))) == "id batch_x_batch_cost")
+        books.missingHere { found.append(text($0) ?? "") }
+        #expect(found.isEmpty)
+        #expect((books.bookkeepingThere, books.duplicatesThere) == (1, 1))
+        // A log from before holds the poll as a call.
+        #expect(text(books.findByFacts(call("h", 2, 0, cost: "0"))) == "facts batch_x")
+        #expect(books.bookkeepingThere == 0)
     }
 
     @Test func `no tokens said is none, and times before 1970 have their place`() {

@@ -125,7 +125,7 @@ private func check(_ items: [DoorItem], _ door: Door, itemsMax: Int) {
     precondition(items.count <= itemsMax, "\(items.count) items")
     for item in items {
         switch item.outcome {
-        case .event(let event): store(event, door)
+        case .event(let event), .job(let event): store(event, door)
         case .parked(let parked):
             precondition(!parked.code.isEmpty, "parked without a code")
             for fact in parked.facts { precondition(fact.value.utf8.count <= Name.bytesMax, "a fact is long") }
