@@ -3,7 +3,18 @@
 /// are in the log lines and behind the routes that need a key.
 extension API {
     func warnings() async -> [String] {
-        let warnings: [String] = []
+        var warnings: [String] = []
+        if let warning = keyWarning { warnings.append(warning) }
         return warnings
+    }
+
+    /// Which file and which of its lines is in the log.
+    private var keyWarning: String? {
+        switch keys.fault {
+        case nil: nil
+        case .unreadable where keys.count == 0: "keys.json cannot be read: no key opens"
+        case .unreadable: "keys.json cannot be read: the keys read before go on opening"
+        case .damaged: "keys.json has damaged lines: a key on one opens only if it was read before"
+        }
     }
 }
