@@ -44,7 +44,7 @@ public final class API: Sendable {
     let extraMetrics: @Sendable () -> String
     private let eventsPerRequestHits = Atomic<UInt64>(0)
     private let append: Append?
-    private let keyRates: KeyRates?
+    private let keyRates: KeyRates
     private let keyRateHits = Atomic<UInt64>(0)
     private let litellmItems = Lock(LiteLLMTally())
 
@@ -68,7 +68,7 @@ public final class API: Sendable {
         self.limits = limits
         self.clock = clock
         self.extraMetrics = extraMetrics
-        keyRates = KeyRates(limits: limits)
+        keyRates = KeyRates(perSecond: limits.keyRequestsPerSecond, burst: limits.keyRequestsBurst)
         self.append = append
     }
 
@@ -107,8 +107,11 @@ public final class API: Sendable {
         }
     }
 
+    /// Other limits of what one key may ask from now on: `keyRequestsPerSecond` and `keyRequestsBurst`.
+    public func limitKeys(perSecond: Int, burst: Int) { keyRates.change(perSecond: perSecond, burst: burst) }
+
     private func rateRefusal(_ key: Key?) -> Problem? {
-        guard let keyRates, let key, let problem = keyRates.refusal(key.name, now: SteadyClock.nanoseconds()) else {
+        guard let key, let problem = keyRates.refusal(key.name, now: SteadyClock.nanoseconds()) else {
             return nil
         }
         keyRateHits.wrappingAdd(1, ordering: .relaxed)

@@ -14,11 +14,9 @@ extension API {
         Response(status: 200, headers: [("Content-Type", "application/json")], body: Schema.openapi)
     }
 
-    /// Ready: recovered (or this would not be answered), keys readable, room in the log, projectors moving and near.
+    /// Ready: recovered (or this would not be answered), room in the log, projectors moving and near.
     func readyz() async -> Response {
         var reasons: [String] = []
-        // Anyone may ask: the reason itself, with its path, is in the log.
-        if keys.fault != nil { reasons.append("keys.json cannot be read: no key opens") }
         if writer.statistics.isFull { reasons.append("the log is full") }
         for status in models.statuses {
             if case .stopped(let reason) = status.state {
@@ -126,6 +124,9 @@ extension API {
         page.family("tallystick_projector_up", "gauge", "0 when stopped.", statuses) { status in
             if case .stopped = status.state { (status.name, 0) } else { (status.name, 1) }
         }
+        page.gauge(
+            "tallystick_keys_file_ok", "0 when keys.json cannot be read or has damaged lines.",
+            keys.fault == nil ? 1 : 0)
         let tree = tree.status
         page.gauge("tallystick_tree_size", "Records in the Merkle tree.", tree.progress)
         page.gauge("tallystick_tree_up", "0 when the Merkle tree does not go on.", tree.fault == nil ? 1 : 0)

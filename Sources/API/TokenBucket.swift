@@ -49,23 +49,35 @@ struct TokenBucket: Hashable, Sendable {
 
 /// A bucket for each key; there are no more of them than keys.
 final class KeyRates: Sendable {
-    private let perSecond: UInt64
-    private let burst: UInt64
-    private let buckets = Lock<[Name: TokenBucket]>([:])
+    private struct State {
+        /// 0: no limit.
+        var perSecond: Int
+        var burst: Int
+        var buckets: [Name: TokenBucket] = [:]
+    }
 
-    /// Nil when there is no limit.
-    init?(limits: APILimits) {
-        guard limits.keyRequestsPerSecond > 0 else { return nil }
-        perSecond = UInt64(limits.keyRequestsPerSecond)
-        burst = UInt64(limits.keyRequestsBurst)
+    private let state: Lock<State>
+
+    init(perSecond: Int, burst: Int) {
+        state = Lock(State(perSecond: perSecond, burst: burst))
+    }
+
+    /// Other rates from now on, of which every key has a whole burst at first. The same rates change nothing.
+    func change(perSecond: Int, burst: Int) {
+        state.withLock { state in
+            guard perSecond != state.perSecond || burst != state.burst else { return }
+            state = State(perSecond: perSecond, burst: burst)
+        }
     }
 
     /// The refusal of one request too many.
     func refusal(_ key: Name, now: UInt64) -> Problem? {
-        let verdict = buckets.withLock { buckets in
-            buckets[key, default: TokenBucket(perSecond: perSecond, burst: burst, now: now)].take(now: now)
+        let (verdict, perSecond) = state.withLock { state -> (TokenBucket.Verdict?, Int) in
+            guard state.perSecond > 0 else { return (nil, 0) }
+            let whole = TokenBucket(perSecond: UInt64(state.perSecond), burst: UInt64(state.burst), now: now)
+            return (state.buckets[key, default: whole].take(now: now), state.perSecond)
         }
-        guard case .refused(let wait) = verdict else { return nil }
+        guard case .refused(let wait)? = verdict else { return nil }
         let seconds = max(1, (wait + 999_999_999) / 1_000_000_000)
         return Problem(
             429, "rate_limited", "the key \(key) has made more than \(perSecond) requests a second; nothing was stored",

@@ -14,6 +14,17 @@ extension API {
             let count = writer.foreign.count
             warnings.append("\(count) records of clients have ids of the daemon's own events: see its log")
         }
+        if let warning = keyWarning { warnings.append(warning) }
         return warnings
+    }
+
+    /// Which file and which of its lines is in the log.
+    private var keyWarning: String? {
+        switch keys.fault {
+        case nil: nil
+        case .unreadable where keys.count == 0: "keys.json cannot be read: no key opens"
+        case .unreadable: "keys.json cannot be read: the keys read before go on opening"
+        case .damaged: "keys.json has damaged lines: a key on one opens only if it was read before"
+        }
     }
 }

@@ -52,6 +52,9 @@ final class Environment: @unchecked Sendable {
             try check(mdb_env_set_maxdbs(handle, databasesMax), "mdb_env_set_maxdbs")
             try check(mdb_env_set_maxreaders(handle, readersMax), "mdb_env_set_maxreaders")
             let flags = UInt32(MDB_NOTLS) | (readOnly ? UInt32(MDB_RDONLY) : 0)
+            // LMDB makes them as whoever runs it, a reader the lock file too. Both may be empty files.
+            if !readOnly { File.makeForFolder(folder + "/data.mdb") }
+            File.makeForFolder(folder + "/lock.mdb")
             let code = mdb_env_open(handle, folder, flags, File.privateMode)
             guard code != MDB_INVALID && code != MDB_CORRUPTED else {
                 throw LogError.notALog(folder: folder, reason: "data.mdb is no LMDB file")

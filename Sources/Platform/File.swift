@@ -5,12 +5,48 @@ package struct Descriptor: ~Copyable {
     package let number: Int32
     package let path: String
 
+    /// With O_CREAT, what root makes belongs to whoever has the folder: see `giveToFolder`.
     package init(path: String, flags: Int32, mode: UInt32 = File.privateMode) throws(FileError) {
-        switch retrying({ Int(open(path, flags | O_CLOEXEC, mode)) }) {
-        case .success(let number): self.number = Int32(number)
-        case .failure(let error): throw FileError(operation: "open", path: path, code: error.code)
-        }
+        var made = false
+        number = try Descriptor.open(path, flags, mode, &made)
         self.path = path
+        if made { giveToFolder() }
+    }
+
+    /// Tries of telling a file that is there from one that is made, while somebody makes and removes it.
+    private static let triesMax = 100
+
+    private static func open(
+        _ path: String, _ flags: Int32, _ mode: UInt32, _ made: inout Bool
+    ) throws(FileError) -> Int32 {
+        func attempt(_ flags: Int32) -> Result<Int, Errno> {
+            retrying { Int(Glibc.open(path, flags | O_CLOEXEC, mode)) }
+        }
+        func failure(_ error: Errno) -> FileError { FileError(operation: "open", path: path, code: error.code) }
+        guard flags & O_CREAT != 0 && FileOwner.mayGive else {
+            switch attempt(flags) {
+            case .success(let number): return Int32(number)
+            case .failure(let error): throw failure(error)
+            }
+        }
+        // Who may give files away must know which he made: one that was there is never given to anybody.
+        for _ in 0..<triesMax {
+            if flags & O_EXCL == 0 {
+                switch attempt(flags & ~O_CREAT) {
+                case .success(let number): return Int32(number)
+                case .failure(let error) where error.code == ENOENT: break
+                case .failure(let error): throw failure(error)
+                }
+            }
+            switch attempt(flags | O_EXCL) {
+            case .success(let number):
+                made = true
+                return Int32(number)
+            case .failure(let error) where error.code == EEXIST && flags & O_EXCL == 0: continue
+            case .failure(let error): throw failure(error)
+            }
+        }
+        throw FileError(operation: "open", path: path, code: EEXIST)
     }
 
     deinit { close(number) }

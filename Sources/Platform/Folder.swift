@@ -6,7 +6,7 @@ public enum Folder {
     public static let privateMode: UInt32 = 0o700
 
     /// Makes the folder and the parents it lacks, each with mode 0700; one that is there is fine and left as it is.
-    /// New names are durable when this returns.
+    /// What root makes belongs to whoever has the folder above. New names are durable when this returns.
     public static func make(_ path: String) throws(FileError) {
         if isFolder(path) { return }
         let above = parent(of: path)
@@ -18,6 +18,7 @@ public enum Folder {
             }
             return
         }
+        try Descriptor(path: path, flags: O_RDONLY | O_DIRECTORY | O_NOFOLLOW).giveToFolder()
         try sync(above)
     }
 

@@ -45,6 +45,8 @@ struct ReadModelFile {
     }
 
     private init?<P: Projection>(existing path: String, of projection: P.Type) throws(SQLiteError) {
+        // What SQLite makes beside the file is given the file's owner by SQLite itself.
+        File.makeForFolder(path)
         let database = try Database(path: path, mode: .readWrite)
         guard try database.integer("PRAGMA application_id") == Self.applicationID,
             try database.integer("PRAGMA user_version") == Self.version(of: P.self)
@@ -67,6 +69,7 @@ struct ReadModelFile {
 
     /// Makes the file. An empty path: a temporary one of SQLite's own.
     init<P: Projection>(new path: String, of projection: P.Type) throws(SQLiteError) {
+        if !path.isEmpty { File.makeForFolder(path) }
         database = try Database(path: path, mode: .readWrite)
         position = 0
         recordedAt = nil
@@ -171,6 +174,7 @@ extension Projection {
             guard try database.integer("PRAGMA application_id") == ReadModelFile.applicationID,
                 try database.integer("PRAGMA user_version") == ReadModelFile.version(of: Self.self)
             else { return false }
+            File.makeForFolder(ReadModelFile.path(folder: target, name: name))
             try database.copy(to: ReadModelFile.path(folder: target, name: name))
             return true
         }

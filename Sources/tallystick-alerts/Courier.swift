@@ -18,6 +18,8 @@ struct Courier {
     }
 
     private let options: Options
+    /// What bodies are signed with; another one when it has been read again.
+    private let secret: Lock<[UInt8]>
     private let web: Web
     private let feed: Feed
     private let stopping: Condition<Bool>
@@ -29,8 +31,11 @@ struct Courier {
     /// Whether the daemon's last answer was an error: said once, not every two seconds.
     private var isCutOff = false
 
-    init(_ options: Options, web: Web, delivered: Delivered, stopping: Condition<Bool>) {
+    init(
+        _ options: Options, secret: Lock<[UInt8]>, web: Web, delivered: Delivered, stopping: Condition<Bool>
+    ) {
         self.options = options
+        self.secret = secret
         self.web = web
         self.delivered = delivered
         self.stopping = stopping
@@ -130,9 +135,10 @@ struct Courier {
             ("Content-Type", "application/json"), ("User-Agent", "tallystick-alerts"),
             ("X-Tallystick-Firing", String(firing.number)),
         ]
-        if !options.secret.isEmpty {
+        let secret = secret.withLock { $0 }
+        if !secret.isEmpty {
             let seconds = String(WallClock.microseconds() / 1_000_000)
-            let code = HMAC.sha256(Array(seconds.utf8) + [0x2E] + firing.body, key: options.secret)
+            let code = HMAC.sha256(Array(seconds.utf8) + [0x2E] + firing.body, key: secret)
             headers.append(("X-Tallystick-Signature", "t=\(seconds),v1=\(code.hex)"))
         }
         do {

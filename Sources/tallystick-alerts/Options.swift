@@ -14,6 +14,8 @@ struct Options {
     var key = ""
     var webhook = ""
     var secret: [UInt8] = []
+    /// The file that the secret came from, when it did.
+    var secretPath: String?
     var statePath = ""
     var pollSeconds = 2
     var isOnce = false
@@ -29,7 +31,8 @@ struct Options {
           --key KEY             a key of it with the scope read (else $\(keyVariable))
           --webhook URL         where firings are posted, http or https; redirects are not followed
           --secret FILE         the secret that bodies are signed with (else $\(secretVariable));
-                                a line feed at its end does not count. Without one nothing is signed
+                                a line feed at its end does not count. Without one nothing is signed.
+                                SIGHUP reads FILE again
           --state FILE          what has been delivered; one program a file, and one file a daemon
           --poll-seconds N      how often the daemon is asked for more (2)
           --first-wait-ms N     wait after the first failed try (1000)
@@ -56,7 +59,6 @@ struct Options {
         """
 
     init(_ arguments: [String], environment: (String) -> String?) throws {
-        var secretPath: String?
         var index = 0
         while index < arguments.count {
             let argument = arguments[index]
@@ -103,15 +105,22 @@ struct Options {
         guard !statePath.isEmpty else { throw Fault(text: "--state is needed") }
         while url.hasSuffix("/") { url.removeLast() }
         if let secretPath {
-            do {
-                secret = try File.read(secretPath, bytesMax: Options.secretBytesMax)
-            } catch {
-                throw Fault(text: "the secret cannot be read: \(error)")
-            }
-            while secret.last == 0x0A || secret.last == 0x0D { secret.removeLast() }
-            if secret.isEmpty { throw Fault(text: "the secret in \(secretPath) is empty") }
+            secret = try Options.secret(in: secretPath)
         } else {
             secret = Array((environment(Options.secretVariable) ?? "").utf8)
         }
+    }
+
+    /// The secret that a file holds now.
+    static func secret(in path: String) throws(Fault) -> [UInt8] {
+        var secret: [UInt8]
+        do {
+            secret = try File.read(path, bytesMax: secretBytesMax)
+        } catch {
+            throw Fault(text: "the secret cannot be read: \(error)")
+        }
+        while secret.last == 0x0A || secret.last == 0x0D { secret.removeLast() }
+        if secret.isEmpty { throw Fault(text: "the secret in \(path) is empty") }
+        return secret
     }
 }

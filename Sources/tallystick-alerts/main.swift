@@ -14,21 +14,41 @@ if arguments.contains(where: { $0 == "--help" || $0 == "-h" || $0 == "help" }) {
 }
 umask(0o077)
 
-// Blocked before there is any other thread, and waited for by one of ours: a firing on its way is finished.
-var signals = sigset_t()
-sigemptyset(&signals)
-sigaddset(&signals, SIGTERM)
-sigaddset(&signals, SIGINT)
-pthread_sigmask(SIG_BLOCK, &signals, nil)
-signal(SIGPIPE, SIG_IGN)
-
+// Before there is any other thread, and waited for by one of ours: a firing on its way is finished.
+let signals = DaemonSignals()
 let stopping = Condition(false)
-let waiting = signals
-let waiter = Thread(name: "signals") {
-    var waiting = waiting
-    var number: Int32 = 0
-    sigwait(&waiting, &number)
-    stopping.signal { $0 = true }
+let secret = Lock<[UInt8]>([])
+
+/// Obeys signals until one asks for the end.
+@Sendable func obey(_ signals: DaemonSignals, secretPath: String?, secret: Lock<[UInt8]>, stopping: Condition<Bool>) {
+    while true {
+        let (request, name) = signals.next()
+        switch request {
+        case .nothing:
+            LogLine.write(.info, "signal ignored", ["signal": name])
+        case .reread:
+            reread(secretPath, secret, signal: name)
+        case .stop:
+            LogLine.write(.info, "stopping", ["signal": name])
+            stopping.signal { $0 = true }
+            return
+        }
+    }
+}
+
+/// The secret is all that can be taken over: the rest is the command line.
+func reread(_ path: String?, _ secret: Lock<[UInt8]>, signal: String) {
+    guard let path else {
+        LogLine.write(.info, "nothing to be read again: the secret is in no file", ["signal": signal])
+        return
+    }
+    do throws(Options.Fault) {
+        let found = try Options.secret(in: path)
+        secret.withLock { $0 = found }
+        LogLine.write(.info, "the secret was read again", ["signal": signal])
+    } catch {
+        LogLine.write(.error, "the secret is as it was", ["signal": signal, "reason": error.text])
+    }
 }
 
 /// Waits for a daemon that says whether the state is of its log. False: told to stop before.
@@ -50,7 +70,8 @@ func check(_ courier: Courier, _ options: Options) throws -> Bool {
 /// True when nothing is left.
 func deliver(_ options: Options) throws -> Bool {
     let known = try Delivered.read(options.statePath)
-    var courier = Courier(options, web: Web(), delivered: known ?? Delivered(), stopping: stopping)
+    var courier = Courier(
+        options, secret: secret, web: Web(), delivered: known ?? Delivered(), stopping: stopping)
     if known == nil && options.skipsHistory { try courier.skipHistory() }
     if options.secret.isEmpty { LogLine.write(.warning, "no secret: nothing is signed") }
     guard try check(courier, options) else { return true }
@@ -74,6 +95,10 @@ do {
     for (name, address) in [("--url", options.url), ("--webhook", options.webhook)] where !Web.isAddress(address) {
         throw Options.Fault(text: "\(name) must be an http or https address, not \"\(address)\"")
     }
+    secret.withLock { $0 = options.secret }
+    let (path, waiting, held, ending) = (options.secretPath, signals, secret, stopping)
+    let waiter = Thread(name: "signals") { obey(waiting, secretPath: path, secret: held, stopping: ending) }
+    defer { withExtendedLifetime(waiter) {} }
     exit(try locked(options) ? 0 : 1)
 } catch let fault as Options.Fault {
     fail(fault.text, code: 64)

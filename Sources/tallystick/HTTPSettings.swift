@@ -4,12 +4,12 @@ import Platform
 import Server
 
 /// The server's limits out of the settings.
-func serverConfiguration(_ settings: Settings, address: ListenAddress) -> ServerConfiguration {
-    var configuration = ServerConfiguration(listen: [address])
+func serverConfiguration(_ settings: Settings, _ texts: TextSettings) -> ServerConfiguration {
+    var configuration = ServerConfiguration(listen: [texts.address])
     if !settings.text("socket").isEmpty { configuration.listen.append(.unix(path: settings.text("socket"))) }
     configuration.connectionsMax = connectionsMax(wanted: settings.integer("connections-max"))
     configuration.connectionsPerAddressMax = settings.integer("connections-per-address-max")
-    configuration.trustedProxies = trustedProxies(settings.text("trusted-proxy"))
+    configuration.trustedProxies = texts.trustedProxies
     configuration.pipelinedRequestsMax = settings.integer("pipelined-requests-max")
     configuration.request.requestLineBytesMax = settings.integer("request-line-bytes-max")
     configuration.request.headerBytesMax = settings.integer("header-bytes-max")
@@ -24,14 +24,6 @@ func serverConfiguration(_ settings: Settings, address: ListenAddress) -> Server
     let bodies = max(settings.integer("bodies-mib-max"), settings.integer("events-body-mib-max"))
     configuration.bodiesBytesMax = bodies << 20
     return configuration
-}
-
-private func trustedProxies(_ text: String) -> TrustedProxies {
-    if text.isEmpty { return TrustedProxies() }
-    guard let proxies = TrustedProxies(text) else {
-        fail("--trusted-proxy takes addresses and networks such as 127.0.0.1,10.1.0.0/16 and unix, not \"\(text)\"")
-    }
-    return proxies
 }
 
 private func milliseconds(_ settings: Settings, _ name: String) -> UInt64 {

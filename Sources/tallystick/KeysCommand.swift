@@ -18,9 +18,25 @@ func keysCommand(_ arguments: [String]) {
         }
     } catch let fault as Settings.Fault {
         fail(fault.text)
+    } catch let error as KeyStore.StoreError {
+        guard case .notOurs(_, let owner) = error else { fail("\(error)", code: 74) }
+        let command = CommandLine.arguments.map(shellQuoted).joined(separator: " ")
+        fail("\(error). Type\n  sudo -u \(shellQuoted(owner.userName)) \(command)", code: 74)
     } catch {
         fail("\(error)", code: 74)
     }
+}
+
+/// A word as a shell takes it for itself.
+private func shellQuoted(_ word: String) -> String {
+    let plain = word.utf8.allSatisfy { byte in
+        switch byte {
+        case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x25, 0x2B, 0x2C, 0x2D, 0x2E, 0x2F, 0x3A, 0x3D, 0x40, 0x5F: true
+        default: false
+        }
+    }
+    if plain && !word.isEmpty { return word }
+    return "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
 }
 
 private let keysAddFlags = ["data", "name", "scopes", "org", "default-org", "lago-owner", "expires"]
@@ -99,7 +115,6 @@ private func addKey(_ flags: Flags) throws {
     if let org, let defaultOrg, org != defaultOrg {
         throw Settings.Fault(text: "--default-org must be the org that the key is confined to")
     }
-    try Folder.make(folder)
     let text = try KeyStore(folder: folder).add(
         name: name, scopes: scopes, org: org, defaultOrg: defaultOrg, lagoOwnerIsUser: lagoOwner == "user",
         expiresAt: try expires(flags), now: currentTime())
@@ -123,11 +138,16 @@ private func stateName(of key: Key, at now: Timestamp) -> String {
 
 private func listKeys(_ flags: Flags) throws {
     let store = KeyStore(folder: try flags.required("data"))
-    let (keys, uses, now) = (try store.all(), store.uses.lastUses, currentTime())
+    let ((keys, damagedLines), uses, now) = (try store.listed(), store.uses.lastUses, currentTime())
     if flags.isOn("json") {
         Console.output(String(decoding: json(keys, uses, now), as: UTF8.self) + "\n")
-        return
+    } else {
+        listTable(keys, uses, now)
     }
+    if !damagedLines.isEmpty { throw store.damage(damagedLines) }
+}
+
+private func listTable(_ keys: [Key], _ uses: [String: Timestamp], _ now: Timestamp) {
     var rows = [["NAME", "ID", "SCOPES", "ORG", "DEFAULT ORG", "CREATED", "LAST USED", "STATE"]]
     for key in keys {
         var state = stateName(of: key, at: now)

@@ -14,6 +14,8 @@ struct Option {
     var kind: Kind
     var standard: String
     var help: String
+    /// Whether SIGHUP takes a change of it over; else it holds from the next start on.
+    var isTakenOver = false
 
     var variable: String { "TALLYSTICK_" + name.uppercased().map { $0 == "-" ? "_" : String($0) }.joined() }
     var member: String { name.map { $0 == "-" ? "_" : String($0) }.joined() }
@@ -78,17 +80,19 @@ struct Option {
             help: "request bodies in memory, all connections together"),
         Option(
             name: "key-requests-per-second", kind: .integer(0...1_000_000), standard: "0",
-            help: "of one key, over it 429; 0 for any number"),
+            help: "of one key, over it 429; 0 for any number", isTakenOver: true),
         Option(
             name: "key-requests-burst", kind: .integer(1...1_000_000), standard: "100",
-            help: "requests that a key may make at once"),
+            help: "requests that a key may make at once", isTakenOver: true),
         Option(
             name: "pending-mib-max", kind: .integer(1...4096), standard: "64",
             help: "bytes waiting for the writer before it answers 503"),
         Option(
             name: "drain-seconds", kind: .integer(0...600), standard: "10",
-            help: "how long requests in flight may take after SIGTERM"),
-        Option(name: "log-format", kind: .text, standard: "text", help: "lines of the log: text or json"),
+            help: "how long requests in flight may take after SIGTERM", isTakenOver: true),
+        Option(
+            name: "log-format", kind: .text, standard: "text", help: "lines of the log: text or json",
+            isTakenOver: true),
     ]
 }
 
@@ -141,6 +145,9 @@ struct Settings {
         guard let number = values[name].flatMap(Settings.integer) else { preconditionFailure("no setting \(name)") }
         return Int(number)
     }
+
+    /// Takes a value over from others.
+    mutating func take(_ option: Option, from other: Settings) { values[option.name] = other.values[option.name] }
 
     /// Digits only: `Int("+5")` would parse.
     private static func integer(_ text: String) -> Int64? {

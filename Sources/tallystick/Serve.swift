@@ -10,53 +10,43 @@ import Platform
 import Projections
 import Server
 
-/// `tallystick serve`: starts everything in order, waits for a signal, stops everything in the reverse order.
-func serve(_ settings: Settings) {
-    let folder = settings.text("data")
-    guard !folder.isEmpty else { fail("--data DIR is needed: where the log and its read models are kept") }
-    guard let form = LogLine.Form(rawValue: settings.text("log-format")) else {
-        fail("--log-format is text or json, not \"\(settings.text("log-format"))\"")
-    }
-    LogLine.use(form)
-    guard let address = ListenAddress(settings.text("listen")) else {
-        fail("--listen takes ADDRESS:PORT, not \"\(settings.text("listen"))\"")
-    }
-    let origin = settings.text("log-origin")
-    guard origin.isEmpty || Checkpoint.isOrigin(origin) else {
-        fail("--log-origin takes 1 to 256 bytes without spaces or +, not \"\(origin)\"")
-    }
-    guard 86_400 % settings.integer("lago-window-seconds") == 0 else {
-        fail("lago-window-seconds must divide a day (86400)")
-    }
-
-    // Signals come to this thread alone; every other inherits the mask.
-    var signals = sigset_t()
-    sigemptyset(&signals)
-    sigaddset(&signals, SIGTERM)
-    sigaddset(&signals, SIGINT)
-    pthread_sigmask(SIG_BLOCK, &signals, nil)
-    signal(SIGPIPE, SIG_IGN)
-    // A file at its size limit (setrlimit(2)) is a full disk, EFBIG, not the end.
-    signal(SIGXFSZ, SIG_IGN)
-
+/// `tallystick serve`: starts everything in order, obeys signals, stops everything in the reverse order.
+func serve(_ settings: Settings, _ signals: DaemonSignals, rereading: () throws -> Settings) {
+    let texts: TextSettings
     do {
-        let daemon = try Daemon(folder: folder, address: address, settings: settings)
+        texts = try TextSettings(settings)
+    } catch {
+        fail(error.text)
+    }
+    LogLine.use(texts.form)
+    do {
+        let daemon = try Daemon(texts, settings: settings)
         LogLine.write(
             .info, "ready",
             [
-                "version": version, "listen": daemon.listening, "data": folder,
+                "version": version, "listen": daemon.listening, "data": texts.folder,
                 "high_water": String(daemon.highWater), "pid": String(getpid()),
             ])
-        if case .tcp(let host, _) = address, !isLoopback(host) {
+        if case .tcp(let host, _) = texts.address, !isLoopback(host) {
             LogLine.write(
                 .warning, "other machines can connect, and without TLS keys and data pass readable: listen on "
-                    + "127.0.0.1 and put a proxy before it, as in ops/nginx.conf", ["listen": "\(address)"])
+                    + "127.0.0.1 and put a proxy before it, as in ops/nginx.conf", ["listen": "\(texts.address)"])
         }
-        var signal: Int32 = 0
-        sigwait(&signals, &signal)
-        LogLine.write(.info, "stopping", ["signal": signal == SIGTERM ? "SIGTERM" : "SIGINT"])
-        daemon.stop(drainMilliseconds: settings.integer("drain-seconds") * 1000)
-        LogLine.write(.info, "stopped", ["high_water": String(daemon.highWater)])
+        var inForce = settings
+        while true {
+            let (request, name) = signals.next()
+            switch request {
+            case .nothing:
+                LogLine.write(.info, "signal ignored", ["signal": name])
+            case .reread:
+                daemon.reread(&inForce, name, rereading)
+            case .stop:
+                LogLine.write(.info, "stopping", ["signal": name])
+                daemon.stop(drainMilliseconds: inForce.integer("drain-seconds") * 1000)
+                LogLine.write(.info, "stopped", ["high_water": String(daemon.highWater)])
+                return
+            }
+        }
     } catch {
         LogLine.write(.error, "cannot start", ["reason": "\(error)"])
         exit(78)
@@ -77,8 +67,10 @@ private final class Daemon {
     private let keys: KeyStore
     private let tree: TreeKeeper
     private let server: Server
+    private let api: API
 
-    init(folder: String, address: ListenAddress, settings: Settings) throws {
+    init(_ texts: TextSettings, settings: Settings) throws {
+        let folder = texts.folder
         try Folder.make(folder)
         for part in ["log", "index", "readmodels"] { try Folder.make(folder + "/" + part) }
         guard let lock = try FolderLock(folder: folder) else {
@@ -106,7 +98,6 @@ private final class Daemon {
         tree.start()
         writer.start()
 
-        let origin = settings.text("log-origin")
         var limits = APILimits()
         limits.eventsPerRequestMax = settings.integer("events-per-request-max")
         limits.eventsBodyBytesMax = settings.integer("events-body-mib-max") << 20
@@ -115,14 +106,16 @@ private final class Daemon {
         limits.keyRequestsBurst = settings.integer("key-requests-burst")
         limits.smallBodyBytesMax = settings.integer("small-body-kib-max") << 10
         keys = KeyStore(folder: folder)
+        keys.reread()
         let metrics = Lock<(@Sendable () -> String)?>(nil)
-        let api = API(
+        api = API(
             writer: writer, log: log, models: models, tree: tree,
-            logOrigin: origin.isEmpty ? Checkpoint.standardOrigin(logID: log.id) : origin,
+            logOrigin: texts.origin ?? Checkpoint.standardOrigin(logID: log.id),
             keys: keys,
             parked: try ParkedStore(folder: folder), limits: limits,
             extraMetrics: { metrics.withLock { $0 }?() ?? "" })
-        let configuration = serverConfiguration(settings, address: address)
+        let configuration = serverConfiguration(settings, texts)
+        let api = self.api
         server = Server(configuration: configuration, handler: Handler(api: api))
         let server = self.server
         metrics.withLock { $0 = { serverMetrics(server.statistics(), apiHits: api.limitHits) } }
@@ -141,6 +134,36 @@ private final class Daemon {
     var highWater: UInt64 { log.highWater }
 
     var listening: String { server.addresses.map { "\($0)" }.joined(separator: ",") }
+
+    /// Reads the keys again, and takes over what of the settings can be while requests run. Settings that no start
+    /// would take change nothing.
+    func reread(_ inForce: inout Settings, _ signal: String, _ rereading: () throws -> Settings) {
+        keys.reread()
+        do {
+            let wanted = try rereading()
+            let form = try TextSettings(wanted).form
+            let changed = Option.serve.filter { wanted.text($0.name) != inForce.text($0.name) }
+            let taken = changed.filter(\.isTakenOver)
+            for option in taken { inForce.take(option, from: wanted) }
+            LogLine.use(form)
+            api.limitKeys(
+                perSecond: inForce.integer("key-requests-per-second"), burst: inForce.integer("key-requests-burst"))
+            let waiting = changed.filter { !$0.isTakenOver }.map(\.member)
+            let values = taken.map { "\($0.member)=\(inForce.text($0.name))" }
+            LogLine.write(
+                .info, "read again",
+                [
+                    "signal": signal, "keys": String(keys.count),
+                    "taken_over": values.isEmpty ? "nothing" : values.joined(separator: " "),
+                    "needs_restart": waiting.isEmpty ? "nothing" : waiting.joined(separator: " "),
+                ])
+        } catch {
+            let reason = (error as? Settings.Fault)?.text ?? "\(error)"
+            LogLine.write(
+                .error, "the keys were read again, the settings are as they were",
+                ["signal": signal, "keys": String(keys.count), "reason": reason])
+        }
+    }
 
     /// Answers what is in flight, commits what was taken, and leaves everything closed.
     func stop(drainMilliseconds: Int) {

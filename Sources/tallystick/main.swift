@@ -27,6 +27,9 @@ func usageText() -> String {
         let padding = String(repeating: " ", count: max(1, 27 - name.utf8.count))
         text += name + padding + option.help + (option.standard.isEmpty ? "" : " (\(option.standard))") + "\n"
     }
+    let taken = Option.serve.filter(\.isTakenOver).map(\.member).joined(separator: ", ")
+    text += "\nSIGHUP reads the keys and the configuration file again: it takes over \(taken)\n"
+    text += "and names what else has changed, which holds from the next start on.\n"
     return text
 }
 
@@ -48,8 +51,13 @@ if arguments.contains("--help") || arguments.contains("-h") {
 }
 switch arguments.first {
 case "serve":
+    // Before anything else: a signal that comes while it starts waits until it runs.
+    let signals = DaemonSignals()
+    func settings() throws -> Settings {
+        try Settings(arguments: Array(arguments.dropFirst()), environment: environment)
+    }
     do {
-        serve(try Settings(arguments: Array(arguments.dropFirst()), environment: environment))
+        serve(try settings(), signals, rereading: settings)
     } catch let fault as Settings.Fault {
         fail(fault.text, code: 64)
     } catch {

@@ -43,14 +43,7 @@ import Testing
     }
 
     @Test func `each key has its own`() {
-        var limits = APILimits()
-        #expect(KeyRates(limits: limits) == nil)
-        limits.keyRequestsPerSecond = 1
-        limits.keyRequestsBurst = 2
-        guard let rates = KeyRates(limits: limits) else {
-            Issue.record("no limit")
-            return
-        }
+        let rates = KeyRates(perSecond: 1, burst: 2)
         #expect(rates.refusal(Name(checked: "a"), now: 0) == nil)
         #expect(rates.refusal(Name(checked: "a"), now: 0) == nil)
         let problem = rates.refusal(Name(checked: "a"), now: 0)
@@ -58,5 +51,21 @@ import Testing
         #expect(problem?.headers.first { $0.0 == "Retry-After" }?.1 == "1")
         #expect(rates.refusal(Name(checked: "b"), now: 0) == nil)
         #expect(rates.refusal(Name(checked: "a"), now: Self.second) == nil)
+    }
+
+    @Test func `rates are changed while requests come, and the same rates change nothing`() {
+        let name = Name(checked: "a")
+        let rates = KeyRates(perSecond: 0, burst: 1)
+        for _ in 0..<1000 { #expect(rates.refusal(name, now: 0) == nil) }
+        rates.change(perSecond: 5, burst: 1)
+        #expect(rates.refusal(name, now: 0) == nil)
+        rates.change(perSecond: 5, burst: 1)
+        let problem = rates.refusal(name, now: 0)
+        #expect(problem?.headers.first { $0.0 == "RateLimit-Policy" }?.1 == "\"key\";q=5;w=1")
+        rates.change(perSecond: 5, burst: 2)
+        #expect(rates.refusal(name, now: 0) == nil && rates.refusal(name, now: 0) == nil)
+        #expect(rates.refusal(name, now: 0) != nil)
+        rates.change(perSecond: 0, burst: 2)
+        #expect(rates.refusal(name, now: 0) == nil)
     }
 }

@@ -27,6 +27,88 @@ import Testing
         }
     }
 
+    private func owner(_ path: String) -> [UInt32] {
+        var status = stat()
+        return stat(path, &status) == 0 ? [status.st_uid, status.st_gid] : []
+    }
+
+    @Test func `a replaced file keeps its mode, and the bits of permission alone`() throws {
+        try withFolder { folder in
+            let path = folder + "/keys.json"
+            try DurableFile.replace(path, with: [1])
+            for mode: UInt32 in [0o640, 0o644, 0o400, 0o600] {
+                #expect(chmod(path, mode | 0o4000) == 0)
+                try DurableFile.replace(path, with: [2])
+                #expect(mode == self.mode(path))
+                var status = stat()
+                #expect(stat(path, &status) == 0 && status.st_mode & 0o7000 == 0)
+            }
+        }
+    }
+
+    @Test(.enabled(if: geteuid() == 0, "only root may give a file to somebody"))
+    func `what root makes belongs to whoever has the folder, what it replaces to who had it`() throws {
+        try withFolder { folder in
+            #expect(chown(folder, 65_534, 65_533) == 0)
+            let path = folder + "/keys.json"
+            try DurableFile.replace(path, with: [1])
+            _ = try FolderLock(folder: folder)
+            _ = try AppendFile(path: folder + "/appended")
+            _ = try PlacedFile(path: folder + "/placed", writable: true)
+            _ = try NewFile(path: folder + "/new")
+            File.makeForFolder(folder + "/library's")
+            try Folder.make(folder + "/above/below")
+            try DurableFile.replace(folder + "/above/below/file", with: [1])
+            let names = try Folder.list(folder)
+            #expect(names == ["above", "appended", "keys.json", "library's", "lock", "new", "placed"])
+            for name in names + ["above/below", "above/below/file"] {
+                #expect(owner(folder + "/" + name) == [65_534, 65_533], "\(name)")
+            }
+            #expect(chown(path, 65_532, 65_531) == 0)
+            try DurableFile.replace(path, with: [2])
+            #expect(owner(path) == [65_532, 65_531])
+            // One that was there is nobody else's for being opened.
+            #expect(chown(folder + "/lock", 0, 0) == 0)
+            _ = try FolderLock(folder: folder)
+            File.makeForFolder(folder + "/lock")
+            #expect(owner(folder + "/lock") == [0, 0])
+        }
+    }
+
+    @Test(.enabled(if: geteuid() == 0, "only root can be somebody else"))
+    func `who may not give a file back to its owner leaves it`() async throws {
+        let folder = try Folder.makeTemporary(prefix: "tallystick-file")
+        defer { try? Folder.remove(folder) }
+        let path = folder + "/keys.json"
+        try DurableFile.replace(path, with: [1])
+        #expect(chmod(folder, 0o777) == 0 && chown(path, 65_532, 65_532) == 0)
+        await #expect(processExitsWith: .exitCode(7)) { [path = path as String] in
+            guard setgid(65_533) == 0, setuid(65_534) == 0 else { return }
+            do throws(FileError) {
+                try DurableFile.replace(path, with: [2])
+            } catch {
+                _exit(error.code == EPERM && error.path == path && error.operation == "fchown to #65532" ? 7 : 8)
+            }
+        }
+        #expect(try File.read(path, bytesMax: 1) == [1])
+        #expect(try Folder.list(folder) == ["keys.json"])
+        // A group that has no rights in it is no reason.
+        #expect(chown(path, 65_534, 65_532) == 0)
+        await #expect(processExitsWith: .exitCode(7)) { [path = path as String] in
+            guard setgid(65_533) == 0, setuid(65_534) == 0 else { return }
+            try DurableFile.replace(path, with: [3])
+            _exit(7)
+        }
+        #expect(try File.read(path, bytesMax: 1) == [3])
+        #expect(owner(path)[0] == 65_534)
+        #expect(chmod(path, 0o640) == 0 && chown(path, 65_534, 65_532) == 0)
+        await #expect(processExitsWith: .exitCode(7)) { [path = path as String] in
+            guard setgid(65_533) == 0, setuid(65_534) == 0 else { return }
+            do throws(FileError) { try DurableFile.replace(path, with: [4]) } catch { _exit(7) }
+        }
+        #expect(try File.read(path, bytesMax: 1) == [3])
+    }
+
     @Test func `what a crash left of a replacement is in nobody's way`() throws {
         try withFolder { folder in
             let path = folder + "/keys.json"
