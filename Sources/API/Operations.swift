@@ -101,6 +101,9 @@ extension API {
             page.gauge("tallystick_log_map_bytes", "How large the log may become.", UInt64(usage.mapBytes))
         }
         page.gauge("tallystick_parked_items", "Items that could not be taken.", UInt64(await parked.count))
+        page.counter(
+            "tallystick_parked_dropped_total", "Items that could not be taken and found no room to be kept.",
+            UInt64(await parked.droppedTotal))
         let statuses = models.statuses
         page.family("tallystick_projector_progress", "gauge", "Last position folded.", statuses) {
             ($0.name, $0.progress)

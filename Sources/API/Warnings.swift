@@ -3,7 +3,6 @@
 /// are in the log lines and behind the routes that need a key.
 extension API {
     func warnings() async -> [String] {
-        let warnings: [String] = []
-        return warnings
+        await parked.warnings(now: now())
     }
 }

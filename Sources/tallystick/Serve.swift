@@ -75,6 +75,7 @@ private final class Daemon {
     private let writer: LogWriter
     private let models: ReadModels
     private let keys: KeyStore
+    private let parked: ParkedStore
     private let tree: TreeKeeper
     private let server: Server
 
@@ -115,12 +116,13 @@ private final class Daemon {
         limits.keyRequestsBurst = settings.integer("key-requests-burst")
         limits.smallBodyBytesMax = settings.integer("small-body-kib-max") << 10
         keys = KeyStore(folder: folder)
+        parked = try ParkedStore(folder: folder)
         let metrics = Lock<(@Sendable () -> String)?>(nil)
         let api = API(
             writer: writer, log: log, models: models, tree: tree,
             logOrigin: origin.isEmpty ? Checkpoint.standardOrigin(logID: log.id) : origin,
             keys: keys,
-            parked: try ParkedStore(folder: folder), limits: limits,
+            parked: parked, limits: limits,
             extraMetrics: { metrics.withLock { $0 }?() ?? "" })
         let configuration = serverConfiguration(settings, address: address)
         server = Server(configuration: configuration, handler: Handler(api: api))
@@ -147,6 +149,8 @@ private final class Daemon {
         server.drain(deadlineMilliseconds: UInt64(drainMilliseconds))
         writer.stop()
         keys.uses.stop()
+        let parked = self.parked
+        blocking { await parked.stop() }
         let models = self.models
         blocking { await models.stop() }
         tree.stop()
