@@ -183,7 +183,7 @@ def can_mount():
 class FullDisk(Case):
     """The folder of the parked items is a file system of its own, of 64 KiB, which only the daemon sees."""
 
-    def start(self):
+    def start(self, *tracer):
         folder = os.path.join(self.daemon.folder, "parked")
         os.makedirs(folder, exist_ok=True)
         saved = os.path.join(self.daemon.folder, "parked-before")
@@ -193,7 +193,7 @@ class FullDisk(Case):
         os.makedirs(folder)
         self.daemon.start(prefix=(
             "unshare", "-rm", "sh", "-c",
-            f"mount -t tmpfs -o size=64k tmpfs {folder} && cp -r {saved}/. {folder} && exec \"$@\"", "sh"))
+            f"mount -t tmpfs -o size=64k tmpfs {folder} && cp -r {saved}/. {folder} && exec \"$@\"", "sh", *tracer))
         # As the daemon sees it.
         self.inside = f"/proc/{self.daemon.process.pid}/root{folder}"
         self.outside = folder
@@ -242,6 +242,27 @@ class FullDisk(Case):
         self.assertEqual(before["dropped"]["total"], 3 * 299 + 2)
         self.restart()
         self.assertEqual(self.parked(), before)
+
+    @unittest.skipUnless(shutil.which("strace"), "strace is not installed")
+    def test_behind_half_a_line_that_cannot_be_cut_off_nothing_is_written(self):
+        path = os.path.join(self.daemon.folder, "parked", "parked.ndjson")
+        self.start("strace", "-f", "-qq", "-o", "/dev/null", "-P", path, "-e", "trace=ftruncate",
+                   "-e", "inject=ftruncate:error=EIO:when=1..3")
+        self.assertEqual(self.callback([{"n": 0}], "b"), {"parked": 1})
+        self.fill()
+        # More than a page: part of it is written.
+        bad = [{"n": number} for number in range(1, 300)]
+        os.truncate(os.path.join(self.inside, "filler"), 4096)
+        self.assertEqual(self.callback([*bad, good("g", "org_b")], "b"), {"accepted": 1, "dropped": 299})
+        with open(os.path.join(self.inside, "parked.ndjson"), "rb") as file:
+            torn = file.read()
+        self.assertNotEqual(torn[-1:], b"\n")
+        os.unlink(os.path.join(self.inside, "filler"))
+        self.assertEqual(self.callback([{"n": "no"}, good("h", "org_b")], "b"), {"accepted": 1, "dropped": 1})
+        self.assertEqual(self.callback([{"n": "yes"}], "b"), {"parked": 1})
+        before = self.parked()
+        self.assertEqual([one["item_sha256"] for one in before["parked"]], [sha256({"n": 0}), sha256({"n": "yes"})])
+        self.assertEqual(before["dropped"]["total"], 300)
 
     def test_what_was_counted_without_room_is_written_when_the_daemon_ends(self):
         self.start()
