@@ -112,7 +112,7 @@ let package = Package(
         tests("HTTP", uses: ["HTTP"]),
         tests("Hashing", uses: ["Hashing", "CHashing"]),
         tests("Records", uses: ["Records", "Billing", "Hashing", "TestEvents"], exclude: ["Fixtures"]),
-        tests("Formats", uses: ["Formats", "Billing", "JSON", "Records", "TestEvents"]),
+        tests("Formats", uses: ["Formats", "Billing", "JSON", "Hashing", "Records", "TestEvents"]),
         tests("Platform", uses: ["Platform"]),
         tests("EventLog", uses: ["EventLog", "CLMDB", "Hashing", "Platform"], exclude: ["Fixtures"]),
         tests("Audit", uses: ["Audit", "EventLog", "Hashing", "Platform"]),
@@ -127,7 +127,7 @@ let package = Package(
             ]),
         tests("Engine", uses: ["Engine", "EventLog", "Records", "Billing", "Hashing", "Platform"]),
         tests("Server", uses: ["Server", "HTTP", "Platform"]),
-        tests("API", uses: ["API", "HTTP", "JSON", "Billing", "Hashing", "Schemas", "Platform"]),
+        tests("API", uses: ["API", "HTTP", "JSON", "Billing", "Formats", "Hashing", "Schemas", "Platform"]),
         tests("Courier", uses: ["tallystick-alerts"]),
         tests("Tidy", uses: []),
     ]

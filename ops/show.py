@@ -23,13 +23,13 @@ def receipt(answer):
         print(f"{answer.get('status')} {answer['code']}: {answer.get('detail', '')}")
         return 1
     parts = [f"{answer.get(name, 0)} {name}" for name in ("accepted", "duplicates", "rejected")]
-    for name in ("parked", "skipped"):
+    for name in ("parked", "dropped", "skipped"):
         if answer.get(name):
             parts.append(f"{answer[name]} {name}")
     print(", ".join(parts))
     for error in answer.get("errors", []):
         print(f"    item {error.get('index')}: {error.get('code')} {error.get('field', '')}: {error.get('detail', '')}")
-    return 1 if answer.get("rejected") or answer.get("parked") else 0
+    return 1 if answer.get("rejected") or answer.get("parked") or answer.get("dropped") else 0
 
 
 def credits(answer, owner):

@@ -145,13 +145,15 @@ extension API {
     func listParked(_ query: Question) async throws -> Response {
         try query.check("after", "limit")
         let limit = try query.limit()
-        let after = Int(try query.integer("after", in: 0...UInt64(Int32.max)) ?? 0)
-        let items = await parked.items(after: after, limit: limit, org: query.key.org)
+        let after = Int(try query.integer("after", in: 0...UInt64(Int64.max)) ?? 0)
+        let (items, dropped) = await parked.page(after: after, limit: limit, org: query.key.org)
         return Answers.json(position: log.highWater) { writer in
             writer.object { writer in
                 writer.key("parked")
-                writer.array(items) { ParkedStore.write($1, into: &$0) }
+                writer.array(items) { $1.write(into: &$0) }
                 if items.count == limit, let last = items.last { writer.member("next", integer: last.number) }
+                writer.key("dropped")
+                dropped.write(into: &writer)
             }
         }
     }

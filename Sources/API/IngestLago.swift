@@ -25,7 +25,10 @@ extension API {
         }
         let sound = items.filter(\.faults.isEmpty)
         ingest(
-            sound.enumerated().map { DoorItem(index: $0.offset, outcome: $0.element.outcome) }, door: .lago, key: key
+            sound.enumerated().map { index, item in
+                guard let hash = item.itemHash else { preconditionFailure("an item that was not in the body") }
+                return DoorItem(index: index, outcome: item.outcome, hash: hash)
+            }, door: .lago, key: key
         ) { result in
             switch result {
             case .failure(let error):

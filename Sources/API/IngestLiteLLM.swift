@@ -2,6 +2,7 @@ internal import Billing
 internal import Engine
 internal import Formats
 internal import HTTP
+internal import Hashing
 internal import JSON
 
 /// `POST /v1/ingest/litellm`: LiteLLM's generic API callback. Its sender drops a batch on any answer but 2xx, so the
@@ -32,7 +33,9 @@ extension API {
         var accepted = 0
         var duplicates = 0
         var conflicts = 0
+        /// Kept at `/v1/parked`, and those that found no room there.
         var parked = 0
+        var dropped = 0
         var skipped = 0
         /// Of those that are stored, now or before.
         var lastPosition: UInt64?
@@ -42,12 +45,14 @@ extension API {
             total.duplicates += part.duplicates
             total.conflicts += part.conflicts
             total.parked += part.parked
+            total.dropped += part.dropped
             total.skipped += part.skipped
             if let position = part.lastPosition { total.lastPosition = max(total.lastPosition ?? 0, position) }
         }
     }
 
-    /// Parks what cannot be taken, stores the rest; what admission refuses is parked too, so that nothing is lost.
+    /// Stores what can be taken and parks the rest, what admission refuses too. Whatever becomes of bad items, good
+    /// ones are stored and their sender is told so: LiteLLM would drop the good ones behind any other answer.
     func ingest(
         _ items: [DoorItem], door: Door, key: Key,
         completion: @escaping @Sendable (Result<DoorOutcome, ProblemError>) -> Void
@@ -57,25 +62,25 @@ extension API {
             reservingEvents: items.count)
         var counts = DoorCounts()
         var parked: [Parked] = []
-        var facts: [[Parked.Fact]] = []
+        var known: [(facts: [Parked.Fact], hash: Digest)] = []
         // Numbers of the events that say what a job came to.
         var jobs: Set<Int> = []
         for item in items {
             switch item.outcome {
             case .event(let event):
                 submission.add(event)
-                facts.append(API.parkedFacts(of: event))
+                known.append((API.parkedFacts(of: event), item.hash))
             case .job(let event):
                 jobs.insert(submission.count)
                 submission.add(event, isRetold: true)
-                facts.append(API.parkedFacts(of: event))
+                known.append((API.parkedFacts(of: event), item.hash))
             case .skipped:
                 counts.skipped += 1
             case .parked(let one):
                 parked.append(one)
             }
         }
-        let (start, alreadyParked, eventFacts, jobEvents) = (counts, parked, facts, jobs)
+        let (start, alreadyParked, ofEvents, jobEvents) = (counts, parked, known, jobs)
         let store = self.parked
         let now = self.now
         submit(submission) { result in
@@ -85,7 +90,7 @@ extension API {
             case .success(let receipt):
                 var counts = start
                 var parked = alreadyParked
-                for (number, (verdict, facts)) in zip(receipt.verdicts, eventFacts).enumerated() {
+                for (number, (verdict, (facts, hash))) in zip(receipt.verdicts, ofEvents).enumerated() {
                     switch verdict {
                     case .stored(let position, _):
                         counts.accepted += 1
@@ -104,15 +109,14 @@ extension API {
                             Parked(
                                 code: "conflict", field: "id",
                                 detail: "its key was stored before with other content, at position \(position)",
-                                facts: facts))
+                                facts: facts, itemHash: hash))
                     case .rejected(let rejection):
                         parked.append(
                             Parked(
                                 code: rejection.code, field: API.field(rejection.field, at: door),
-                                detail: rejection.detail, facts: facts))
+                                detail: rejection.detail, facts: facts, itemHash: hash))
                     }
                 }
-                counts.parked = parked.count
                 let outcome = DoorOutcome(counts: counts, receipt: receipt)
                 if parked.isEmpty {
                     completion(.success(outcome))
@@ -120,18 +124,11 @@ extension API {
                 }
                 let toPark = parked
                 Task {
-                    do {
-                        try await store.add(toPark, door: door, key: key.name, org: key.org, now: now())
-                        completion(.success(outcome))
-                    } catch {
-                        completion(
-                            .failure(
-                                ProblemError(
-                                    problem: Problem(
-                                        503, "parking_failed",
-                                        "items that could not be taken could not be parked either: \(error)",
-                                        headers: [("Retry-After", "30")]))))
-                    }
+                    var outcome = outcome
+                    let added = await store.add(toPark, door: door, key: key.name, org: key.org, now: now())
+                    outcome.counts.parked = added.parked
+                    outcome.counts.dropped = added.dropped
+                    completion(.success(outcome))
                 }
             }
         }

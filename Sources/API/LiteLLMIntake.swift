@@ -155,6 +155,7 @@ final class LiteLLMIntake: BodySink {
             writer.member("duplicates", integer: total.duplicates)
             writer.member("conflicts", integer: total.conflicts)
             writer.member("parked", integer: total.parked)
+            if total.dropped > 0 { writer.member("dropped", integer: total.dropped) }
             writer.member("skipped", integer: total.skipped)
             if let last = total.lastPosition { writer.member("last_position", integer: last) }
             writer.endObject()
@@ -173,5 +174,5 @@ final class LiteLLMIntake: BodySink {
 
 extension API.DoorCounts {
     /// Items that have been dealt with for good.
-    fileprivate var items: Int { accepted + duplicates + parked + skipped }
+    fileprivate var items: Int { accepted + duplicates + parked + dropped + skipped }
 }

@@ -113,6 +113,9 @@ extension API {
         page.labelled(
             "tallystick_litellm_unknown_call_types_total", "Items of LiteLLM taken for calls, their type unknown.",
             "counter", label: "call_type", litellm.unknown.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
+        page.counter(
+            "tallystick_parked_dropped_total", "Items that could not be taken and found no room to be kept.",
+            UInt64(await parked.droppedTotal))
         let statuses = models.statuses
         page.family("tallystick_projector_progress", "gauge", "Last position folded.", statuses) {
             ($0.name, $0.progress)

@@ -1,152 +1,191 @@
 internal import Billing
 internal import Formats
-internal import Hashing
-internal import JSON
 internal import Platform
 
+/// The named limits of what is kept of items that could not be taken.
+public struct ParkedLimits: Sendable {
+    public var itemsMax = 100_000
+    /// How long an item keeps its place against newcomers of its own key, when there is no other place for them.
+    public var keptSeconds: Int64 = 30 * 86_400
+    /// Counts of what found no room, one a key, code and hour, and the items named in each.
+    public var bucketsMax = 1000
+    public var hashesPerBucketMax = 32
+    /// Orgs for which counts that are older are added up apart.
+    public var earlierOrgsMax = 10_000
+    /// Lines of the file that say nothing any more; with one more it is written anew.
+    public var spentLinesMax = 100_000
+    /// How long `/readyz` warns of what found no room.
+    public var warningSeconds: Int64 = 7 * 86_400
+    /// Of a line when the file is read: facts are names and few.
+    static let lineBytesMax = 64 << 10
+    /// Items that are written together.
+    static let groupItems = 1000
+
+    public init() {}
+}
+
 /// Items that came in by a compatible door and could not be taken: kept with the reason and a few harmless facts, never
-/// with what they said. One NDJSON file in `parked/`, appended to and synced before the sender is answered.
+/// with what they said. One NDJSON file in `parked/`, appended to and synced before the sender is answered; what is in
+/// memory is a fold of its lines (`ParkedShelf`).
 ///
-/// An item that comes again (LiteLLM sends the same batch many times) is kept once. An actor on a thread of its own,
-/// since it waits for the disk.
+/// Nothing here can fail a callback: what finds no room, in the store or on the disk, is counted. An actor on a thread
+/// of its own, since it waits for the disk.
 public actor ParkedStore {
-    public static let itemsMax = 100_000
-    /// Of the file when it is read at start: `itemsMax` lines of facts stay far below it.
-    public static let fileBytesMax = 1 << 30
-
-    struct Item: Hashable, Sendable {
-        var number: Int
-        var receivedAt: Timestamp
-        var door: Door
-        var key: Name?
-        /// The org that the posting key is confined to: who else is, sees it.
-        var org: Name?
-        var parked: Parked
-    }
-
-    public enum ParkError: Error { case full, failed(String) }
-
     private let executor = ThreadExecutor(name: "parked")
-    private let path: String
+    private let limits: ParkedLimits
     private let file: AppendFile
-    private var items: [Item] = []
-    private var known: Set<Digest> = []
+    private var shelf: ParkedShelf
+    /// In the file.
+    private var lines = 0
+    /// How many there may be before it is written anew.
+    private var linesMax = 0
+    /// Why the file could not be written the last time.
+    private var fault: FileError?
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
-    public init(folder: String) throws {
+    public init(folder: String, limits: ParkedLimits = ParkedLimits()) throws {
         try Folder.make(folder + "/parked")
-        path = folder + "/parked/parked.ndjson"
-        file = try AppendFile(path: path)
-        if try File.size(path) > 0 {
-            for line in try File.read(path, bytesMax: ParkedStore.fileBytesMax).split(separator: 0x0A) {
-                // A line cut off by a crash was never answered for: its sender still has it.
-                guard let item = ParkedStore.parse(Array(line), number: items.count + 1) else { continue }
-                known.insert(ParkedStore.identity(of: item))
-                items.append(item)
-            }
+        self.limits = limits
+        file = try AppendFile(path: folder + "/parked/parked.ndjson")
+        var shelf = ParkedShelf(limits: limits)
+        var lines = 0
+        try file.lines(bytesMax: ParkedLimits.lineBytesMax) { line in
+            lines += 1
+            shelf.apply(line)
         }
+        shelf.begin()
+        self.shelf = shelf
+        self.lines = lines
+        linesMax = shelf.linesNeeded + limits.spentLinesMax
     }
 
-    /// Durable when it returns. Gives how many were new.
+    /// What became of items that could not be taken.
+    struct Added: Hashable, Sendable {
+        /// Kept, now or before.
+        var parked = 0
+        var dropped = 0
+    }
+
+    /// Durable when it returns, as far as the disk takes it; what it does not take is counted as dropped.
     @discardableResult
-    func add(_ parked: [Parked], door: Door, key: Name?, org: Name?, now: Timestamp) throws(ParkError) -> Int {
-        var added: [Item] = []
-        var lines: [UInt8] = []
-        for one in parked {
-            let item = Item(
-                number: items.count + added.count + 1, receivedAt: now, door: door, key: key, org: org, parked: one)
-            let identity = ParkedStore.identity(of: item)
-            guard !known.contains(identity) else { continue }
-            guard items.count + added.count < ParkedStore.itemsMax else {
-                forget(added)
-                throw .full
+    func add(_ parked: [Parked], door: Door, key: Name?, org: Name?, now: Timestamp) -> Added {
+        var added = Added()
+        for start in stride(from: 0, to: parked.count, by: ParkedLimits.groupItems) {
+            let group = parked[start..<min(parked.count, start + ParkedLimits.groupItems)].map { one in
+                ParkedItem(receivedAt: now, door: door, key: key, org: org, parked: one)
             }
-            known.insert(identity)
-            added.append(item)
-            lines += ParkedStore.line(item)
+            add(group, &added)
         }
-        guard !added.isEmpty else { return 0 }
-        do {
-            try file.append(lines)
+        return added
+    }
+
+    private func add(_ group: [ParkedItem], _ added: inout Added) {
+        let before = added
+        var bytes: [UInt8] = []
+        shelf.mark()
+        for item in group {
+            switch shelf.take(item) {
+            case .placed(let placed):
+                added.parked += 1
+                bytes += placed.line
+            case .repeated:
+                added.parked += 1
+            case .dropped:
+                added.dropped += 1
+            }
+        }
+        guard !write(bytes) else { return }
+        // Nothing of it is on disk: what is new has no place. What was there before has it still.
+        added = before
+        shelf.undo()
+        for item in group {
+            if shelf.drop(unlessKept: item) { added.dropped += 1 } else { added.parked += 1 }
+        }
+        // The counts are short: there may be room for them.
+        _ = write([], isRest: true)
+    }
+
+    /// Writes these lines and what the shelf owes the file; whether they are there now.
+    ///
+    /// - Parameter isRest: of what could not be written; that it can be does not mend the fault.
+    private func write(_ newLines: [UInt8], isRest: Bool = false) -> Bool {
+        shelf.fold()
+        do throws(FileError) {
+            if shelf.owesAll {
+                try rewrite()
+            } else {
+                let bytes = newLines + shelf.owedLines()
+                if !bytes.isEmpty {
+                    try file.append(bytes)
+                    lines += bytes.count { $0 == 0x0A }
+                }
+            }
+            shelf.settle()
+            if fault != nil, !isRest {
+                LogLine.write(.info, "parked items are written again")
+                fault = nil
+            }
         } catch {
-            forget(added)
-            throw .failed("\(error)")
+            if fault?.code != error.code {
+                LogLine.write(
+                    .error, "parked items cannot be written: they are counted as dropped", ["reason": "\(error)"])
+            }
+            fault = error
+            return false
         }
-        items += added
-        return added.count
+        compact()
+        return true
     }
 
-    private func forget(_ added: [Item]) {
-        for item in added { known.remove(ParkedStore.identity(of: item)) }
+    /// Writes the file anew when much of it says nothing any more.
+    private func compact() {
+        guard lines > linesMax else { return }
+        do throws(FileError) {
+            try rewrite()
+        } catch {
+            // All is in the old file: it stays, and is tried again when it has grown as much again.
+            LogLine.write(.warning, "the file of parked items was not written anew", ["reason": "\(error)"])
+            linesMax = lines + limits.spentLinesMax
+        }
     }
 
-    /// Items after number `after`, oldest first; for a confined reader only those of keys confined alike.
-    func items(after: Int, limit: Int, org: Name?) -> [Item] {
-        Array(items.lazy.drop { $0.number <= after }.filter { org == nil || $0.org == org }.prefix(limit))
+    private func rewrite() throws(FileError) {
+        var pieces = shelf.pieces()
+        let shelf = self.shelf
+        try file.rewrite { shelf.next(&pieces) }
+        lines = shelf.linesNeeded
+        linesMax = lines + limits.spentLinesMax
     }
 
-    public var count: Int { items.count }
-
-    private static func identity(of item: Item) -> Digest {
-        var hash = SHA256()
-        for part in [item.door.name, item.key?.text ?? "", item.parked.code, item.parked.field, item.parked.detail] {
-            hash.update(part)
-            hash.update([0])
-        }
-        for (name, value) in item.parked.facts.map({ ($0.name, $0.value) }) {
-            hash.update(name)
-            hash.update([0])
-            hash.update(value)
-            hash.update([0])
-        }
-        return hash.finalize()
+    /// Tries for a last time to write what could not be written.
+    public func stop() {
+        _ = write([])
     }
 
-    static func write(_ item: Item, into writer: inout JSONWriter) {
-        writer.beginObject()
-        writer.member("number", integer: item.number)
-        writer.member("received_at", string: item.receivedAt.rfc3339)
-        writer.member("door", string: item.door.name)
-        if let key = item.key { writer.member("key", string: key.text) }
-        if let org = item.org { writer.member("org", string: org.text) }
-        writer.member("code", string: item.parked.code)
-        writer.member("field", string: item.parked.field)
-        writer.member("detail", string: item.parked.detail)
-        writer.key("facts")
-        writer.beginObject()
-        for fact in item.parked.facts {
-            writer.key(fact.name)
-            writer.string(fact.value)
-        }
-        writer.endObject()
-        writer.endObject()
+    // MARK: Questions
+
+    /// Items after number `after`, oldest first, and what found no room; for a confined reader only those of keys
+    /// confined alike.
+    func page(after: Int, limit: Int, org: Name?) -> ([ParkedItem], ParkedDropped.Seen) {
+        (shelf.items(after: after, limit: limit, org: org), shelf.dropped.seen(by: org, hoursMax: limit))
     }
 
-    private static func line(_ item: Item) -> [UInt8] {
-        var writer = JSONWriter()
-        write(item, into: &writer)
-        return writer.bytes + [0x0A]
-    }
+    public var count: Int { shelf.count }
 
-    private static func parse(_ bytes: [UInt8], number: Int) -> Item? {
-        guard let value = try? JSONValue.parse(bytes) else { return nil }
-        func text(_ name: String) -> String? {
-            if case .string(let text)? = value[name] { return text }
-            return nil
+    /// Items that found no room, since the file was begun.
+    public var droppedTotal: Int { shelf.dropped.total }
+
+    func warnings(now: Timestamp) -> [String] {
+        var warnings: [String] = []
+        if let last = shelf.dropped.lastAt, now.microseconds - last.microseconds
+            < limits.warningSeconds * Timestamp.microsecondsPerSecond
+        {
+            warnings.append("items that could not be taken found no room to be kept: see dropped of /v1/parked")
         }
-        guard let received = text("received_at").flatMap({ Timestamp(rfc3339: $0) }),
-            let door = text("door").flatMap({ name in Door.allCases.first { $0.name == name } }),
-            let code = text("code"), let field = text("field"), let detail = text("detail"),
-            case .object(let members)? = value["facts"]
-        else { return nil }
-        let facts = members.compactMap { member -> Parked.Fact? in
-            guard case .string(let text) = member.value else { return nil }
-            return Parked.Fact(name: member.name, value: text)
+        if let fault {
+            warnings.append("parked items cannot be written to disk: \(FileError.text(of: fault.code))")
         }
-        return Item(
-            number: number, receivedAt: received, door: door, key: text("key").flatMap { Name($0) },
-            org: text("org").flatMap { Name($0) },
-            parked: Parked(code: code, field: field, detail: detail, facts: facts))
+        return warnings
     }
 }

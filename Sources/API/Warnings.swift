@@ -5,7 +5,7 @@ internal import Engine
 /// are in the log lines and behind the routes that need a key.
 extension API {
     func warnings() async -> [String] {
-        var warnings: [String] = []
+        var warnings = await parked.warnings(now: now())
         let writer = self.writer.statistics
         for (type, code) in writer.ownRefused.sorted(by: { $0.key < $1.key }) {
             warnings.append("an event of the daemon's own is not taken and tried again: \(type), \(code)")

@@ -1,4 +1,5 @@
 public import Billing
+public import Hashing
 
 /// What became of one item of a body in somebody else's format.
 public struct DoorItem: Hashable, Sendable {
@@ -16,10 +17,20 @@ public struct DoorItem: Hashable, Sendable {
     /// From 0, in the order of the body.
     public var index: Int
     public var outcome: Outcome
+    /// SHA-256 of the item's own bytes, as its sender wrote them, without white space around. An item whose end nobody
+    /// can tell is all the rest of its body.
+    public var hash: Digest
 
-    public init(index: Int, outcome: Outcome) {
+    /// A parked item gets the hash from here, whichever parser parked it.
+    public init(index: Int, outcome: Outcome, hash: Digest) {
         self.index = index
-        self.outcome = outcome
+        self.hash = hash
+        if case .parked(var parked) = outcome {
+            parked.itemHash = hash
+            self.outcome = .parked(parked)
+        } else {
+            self.outcome = outcome
+        }
     }
 }
 
@@ -43,11 +54,15 @@ public struct Parked: Error, Hashable, Sendable {
     /// A clause about the member: "is larger than input_tokens, its total".
     public var detail: String
     public var facts: [Fact]
+    /// Of the item's own bytes (`DoorItem.hash`): what tells items without facts apart, and lets a sender find its own.
+    /// Nil when an earlier version parked it.
+    public var itemHash: Digest?
 
-    public init(code: String, field: String, detail: String, facts: [Fact] = []) {
+    public init(code: String, field: String, detail: String, facts: [Fact] = [], itemHash: Digest? = nil) {
         self.code = code
         self.field = field
         self.detail = detail
         self.facts = facts
+        self.itemHash = itemHash
     }
 }

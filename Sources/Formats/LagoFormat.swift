@@ -1,4 +1,5 @@
 internal import Billing
+internal import Hashing
 internal import JSON
 internal import Records
 
@@ -18,34 +19,44 @@ public enum LagoFormat {
 
     /// The body of `POST /api/v1/events`. The error is the answer to give.
     public static func event(body: [UInt8]) throws(LagoAnswer) -> LagoItem {
-        let document = try parse(body)
-        guard let event = document["event"], case .object(let members) = event, !members.isEmpty else {
-            throw .badRequest("param is missing or the value is empty: event")
-        }
-        return item(event, index: 0)
+        guard let event = try parse(body, member: "event"), case .object(let members) = event.value, !members.isEmpty
+        else { throw .badRequest("param is missing or the value is empty: event") }
+        return item(event, of: body, index: 0)
     }
 
     /// The body of `POST /api/v1/events/batch`: 1 to `batchMax` events. The error is the answer to give.
     public static func batch(body: [UInt8]) throws(LagoAnswer) -> [LagoItem] {
-        let document = try parse(body)
-        guard let events = document["events"] else {
+        guard let events = try parse(body, member: "events") else {
             throw .badRequest("param is missing or the value is empty: events")
         }
-        guard case .array(let elements) = events else { throw .badRequest("events is not an array") }
+        guard let elements = events.elements else { throw .badRequest("events is not an array") }
         if elements.isEmpty { throw .noEvents }
         if elements.count > batchMax { throw .tooManyEvents }
-        return elements.enumerated().map { item($0.element, index: $0.offset) }
+        return elements.enumerated().map { item($0.element, of: body, index: $0.offset) }
     }
 
-    private static func parse(_ body: [UInt8]) throws(LagoAnswer) -> JSONValue {
-        do {
-            return try JSONValue.parse(body)
+    /// The member of a document that is JSON from its beginning to its end; nil when there is none.
+    private static func parse(_ body: [UInt8], member: StaticString) throws(LagoAnswer) -> PlacedValue? {
+        do throws(JSONError) {
+            var reader = JSONReader(body)
+            var found: PlacedValue?
+            if try reader.peek() == .object {
+                try reader.beginObject()
+                while let name = try reader.nextName() {
+                    if name == member { found = try PlacedValue(&reader) } else { try reader.skip() }
+                }
+            } else {
+                try reader.skip()
+            }
+            try reader.end()
+            return found
         } catch {
             throw .badRequest("not JSON: \(error.clause)")
         }
     }
 
-    private static func item(_ value: JSONValue, index: Int) -> LagoItem {
+    private static func item(_ placed: PlacedValue, of body: [UInt8], index: Int) -> LagoItem {
+        let value = placed.value
         var faults: [LagoItem.Fault] = []
         func mandatory<ID>(_ name: String, _ parse: (String) -> ID?) -> (String, ID?) {
             switch Scalar(value[name]) {
@@ -78,7 +89,8 @@ public enum LagoFormat {
         var item = LagoItem(
             index: index, transactionID: transactionID, subscription: subscription, code: code, timestamp: timestamp,
             preciseTotalAmountCents: cents.written, properties: properties, faults: faults,
-            outcome: .parked(Parked(code: "invalid", field: faults.first?.field ?? "", detail: "is not valid")))
+            outcome: .parked(Parked(code: "invalid", field: faults.first?.field ?? "", detail: "is not valid")),
+            itemHash: placed.hash(in: body))
         if faults.isEmpty, let id, let source, let codeName, let subscription = Name(subscription) {
             item.outcome = outcome(item, id: id, source: source, code: codeName, subscription: subscription)
         }

@@ -1,5 +1,5 @@
 public import Billing
-internal import Hashing
+public import Hashing
 public import JSON
 
 /// One event of Lago's ingest API: what it says, to be answered in Lago's words, and what it becomes here.
@@ -30,6 +30,8 @@ public struct LagoItem: Hashable, Sendable {
     public var faults: [Fault]
     /// An event, or parked (answered as Lago does: as if it were stored). Parked too when there are faults.
     public var outcome: DoorItem.Outcome
+    /// SHA-256 of the event's own bytes in the body; nil of an event that was read from the log.
+    public var itemHash: Digest?
 
     /// UUID-shaped (RFC 9562 version 8) and always the same for (`subscription`, `transactionID`).
     public var lagoID: String { LagoItem.lagoID(subscription: subscription, transactionID: transactionID) }
@@ -77,6 +79,6 @@ extension LagoItem {
         self.init(
             index: 0, transactionID: event.statedID, subscription: subscription.text, code: code.value,
             timestamp: event.time, preciseTotalAmountCents: nil, properties: .object(members), faults: [],
-            outcome: .event(event))
+            outcome: .event(event), itemHash: nil)
     }
 }

@@ -1,4 +1,5 @@
 public import Billing
+internal import Hashing
 internal import JSON
 
 /// The body of LiteLLM's generic API callback (measured with LiteLLM 1.106.2), taken apart while it comes in: a JSON
@@ -40,6 +41,10 @@ public struct LiteLLMBody: Sendable {
     private var valueEnd = ValueEnd(isContainer: true)
     /// The item under way is longer than the limit; its bytes are not kept.
     private var isOversize = false
+    /// Of the bytes of the item under way that are not kept.
+    private var hasher = SHA256()
+    /// What stands for the rest of the body, behind which nothing is believed; parked when the rest has come.
+    private var broken: Parked?
     private var hasNewline = false
     /// The last line was broken: a line behind it that begins no object is the rest of that one.
     private var isLineBroken = false
@@ -87,19 +92,24 @@ public struct LiteLLMBody: Sendable {
         case .start:
             throw BodyError(code: "empty_body", detail: "The body is empty.")
         case .beforeItem, .afterItem:
-            park(unexpectedEnd, "the array is not closed", &items)
+            park(unexpectedEnd, "the array is not closed", bytes.count..<bytes.count, &items)
         case .inItem:
+            let rest = itemStart..<bytes.count
             if isOversize {
-                parkOversize(&items)
+                parkOversize(rest, &items)
             } else if valueEnd.isContainer || valueEnd.isInString {
-                park(fault(in: itemStart..<bytes.count) ?? unexpectedEnd, "the array is broken from here on", &items)
+                park(fault(in: rest) ?? unexpectedEnd, "the array is broken from here on", rest, &items)
             } else {
-                read(itemStart..<bytes.count, "broken item", &items)
-                park(unexpectedEnd, "the array is not closed", &items)
+                read(rest, "broken item", &items)
+                park(unexpectedEnd, "the array is not closed", bytes.count..<bytes.count, &items)
             }
         case .lines:
-            if isOversize { parkOversize(&items) } else { line(itemStart..<bytes.count, &items) }
-        case .object, .objectEnd, .afterArray, .rest:
+            let rest = itemStart..<bytes.count
+            if isOversize { parkOversize(rest, &items) } else { line(rest, &items) }
+        case .rest:
+            if let broken { add(.parked(broken), hasher.finalize(), &items) }
+            broken = nil
+        case .object, .objectEnd, .afterArray:
             break
         }
         state = .rest
@@ -116,7 +126,7 @@ public struct LiteLLMBody: Sendable {
             guard let byte = nextByte() else { return false }
             if byte == closeBracket || byte == comma {
                 if byte == comma || !isFirst {
-                    park(fault(in: next..<next + 1) ?? unexpectedEnd, "broken item", &items)
+                    park(fault(in: next..<next + 1) ?? unexpectedEnd, "broken item", next..<next, &items)
                 }
                 state = byte == comma ? .beforeItem(isFirst: false) : .afterArray
                 next += 1
@@ -132,13 +142,13 @@ public struct LiteLLMBody: Sendable {
                 state = byte == comma ? .beforeItem(isFirst: false) : .afterArray
                 next += 1
             } else {
-                giveUp(
-                    JSONError(offset: next, reason: "neither a comma nor a ]"), "the array is broken from here on",
-                    &items)
+                itemStart = next
+                giveUp(JSONError(offset: next, reason: "neither a comma nor a ]"), "the array is broken from here on")
             }
         case .afterArray:
             guard nextByte() != nil else { return false }
-            giveUp(JSONError(offset: next, reason: "something follows the array"), "broken body", &items)
+            itemStart = next
+            giveUp(JSONError(offset: next, reason: "something follows the array"), "broken body")
         case .object:
             return object()
         case .objectEnd(let end):
@@ -152,7 +162,7 @@ public struct LiteLLMBody: Sendable {
                 return false
             }
             if isOversize || end - itemStart > itemBytesMax {
-                parkOversize(&items)
+                parkOversize(itemStart..<end, &items)
             } else {
                 line(itemStart..<end, &items)
             }
@@ -161,6 +171,8 @@ public struct LiteLLMBody: Sendable {
             itemStart = next
         case .rest:
             next = bytes.count
+            hash(itemStart..<next)
+            itemStart = next
             return false
         }
         return true
@@ -199,7 +211,7 @@ public struct LiteLLMBody: Sendable {
             return false
         case .end(let end):
             if isOversize || end - itemStart > itemBytesMax {
-                parkOversize(&items)
+                parkOversize(itemStart..<end, &items)
             } else {
                 read(itemStart..<end, "broken item", &items)
             }
@@ -210,7 +222,7 @@ public struct LiteLLMBody: Sendable {
             let error = isOversize ? nil : fault(in: itemStart..<bytes.count)
             giveUp(
                 error ?? JSONError(offset: index, reason: "quotes and brackets do not match"),
-                "the array is broken from here on", &items)
+                "the array is broken from here on")
         }
         return true
     }
@@ -246,20 +258,23 @@ public struct LiteLLMBody: Sendable {
     /// The object ends its line, at `next`.
     private mutating func finishObject(_ end: Int, _ items: inout [DoorItem]) {
         guard let judged = try? strictly(itemStart..<end) else { return fallBackToLines() }
-        add(judged, &items)
+        add(judged, hashed(itemStart..<end), &items)
         state = .lines
         itemStart = next
     }
 
     private mutating func line(_ range: Range<Int>, _ items: inout [DoorItem]) {
-        guard let first = bytes[range].firstIndex(where: { !LiteLLMBody.isSpace($0) }) else { return }
+        guard let first = bytes[range].firstIndex(where: { !LiteLLMBody.isSpace($0) }),
+            let last = bytes[range].lastIndex(where: { !LiteLLMBody.isSpace($0) })
+        else { return }
         do throws(JSONError) {
-            add(try strictly(first..<range.upperBound), &items)
+            let outcome = try strictly(first..<range.upperBound)
+            add(outcome, hashed(first..<last + 1), &items)
             isLineBroken = false
         } catch {
             if isLineBroken && bytes[first] != LiteLLMBody.openBrace { return }
             isLineBroken = true
-            park(error, "broken line", &items)
+            park(error, "broken line", first..<last + 1, &items)
         }
     }
 
@@ -282,44 +297,66 @@ public struct LiteLLMBody: Sendable {
     }
 
     private mutating func read(_ range: Range<Int>, _ what: String, _ items: inout [DoorItem]) {
+        // A value without brackets ends at a comma: there may be white space before that.
+        let last = bytes[range].lastIndex { !LiteLLMBody.isSpace($0) } ?? range.lowerBound
+        let item = range.lowerBound..<last + 1
         do throws(JSONError) {
-            add(try strictly(range), &items)
+            let outcome = try strictly(range)
+            add(outcome, hashed(item), &items)
         } catch {
-            park(error, what, &items)
+            park(error, what, item, &items)
         }
     }
 
-    private mutating func add(_ judged: LiteLLMMapping.Judged, _ items: inout [DoorItem]) {
+    private mutating func add(_ judged: LiteLLMMapping.Judged, _ hash: Digest, _ items: inout [DoorItem]) {
         if let note = judged.note { tally.add(note) }
-        add(judged.outcome, &items)
+        add(judged.outcome, hash, &items)
     }
 
-    private mutating func add(_ outcome: DoorItem.Outcome, _ items: inout [DoorItem]) {
-        items.append(DoorItem(index: count, outcome: outcome))
+    private mutating func add(_ outcome: DoorItem.Outcome, _ hash: Digest, _ items: inout [DoorItem]) {
+        items.append(DoorItem(index: count, outcome: outcome, hash: hash))
         count += 1
     }
 
     private var unexpectedEnd: JSONError { JSONError(offset: bytes.count, reason: "unexpected end") }
 
-    /// `error` counts from the first byte held; what is told counts from the body's.
-    private mutating func park(_ error: JSONError, _ what: String, _ items: inout [DoorItem]) {
+    private func clause(_ error: JSONError, _ what: String) -> Parked {
+        // `error` counts from the first byte held; what is told counts from the body's.
         let told = JSONError(offset: base + error.offset, reason: error.reason)
-        add(.parked(Parked(code: "invalid_json", field: "", detail: "\(what): \(told.clause)")), &items)
+        return Parked(code: "invalid_json", field: "", detail: "\(what): \(told.clause)")
     }
 
-    private mutating func parkOversize(_ items: inout [DoorItem]) {
+    private mutating func park(
+        _ error: JSONError, _ what: String, _ range: Range<Int>, _ items: inout [DoorItem]
+    ) {
+        add(.parked(clause(error, what)), hashed(range), &items)
+    }
+
+    /// - Parameter rest: of the item, all that is kept of it.
+    private mutating func parkOversize(_ rest: Range<Int>, _ items: inout [DoorItem]) {
+        hash(rest)
         add(
             .parked(
                 Parked(
                     code: "item_too_large", field: "",
                     detail: "the item number \(count + 1) is longer than \(itemBytesMax) bytes")),
-            &items)
+            hasher.finalize(), &items)
         isLineBroken = false
     }
 
-    private mutating func giveUp(_ error: JSONError, _ what: String, _ items: inout [DoorItem]) {
-        park(error, what, &items)
+    /// From `itemStart` on, the rest of the body is one item: which one is told by all of its bytes.
+    private mutating func giveUp(_ error: JSONError, _ what: String) {
+        broken = clause(error, what)
         state = .rest
+    }
+
+    private func hashed(_ range: Range<Int>) -> Digest {
+        bytes.withUnsafeBytes { SHA256.hash(UnsafeRawBufferPointer(rebasing: $0[range])) }
+    }
+
+    /// Bytes that are let go of before their item is over.
+    private mutating func hash(_ range: Range<Int>) {
+        bytes.withUnsafeBytes { hasher.update(UnsafeRawBufferPointer(rebasing: $0[range])) }
     }
 
     // MARK: Bytes
@@ -333,6 +370,7 @@ public struct LiteLLMBody: Sendable {
     private mutating func noteOversize() {
         if isOversize || next - itemStart > itemBytesMax {
             isOversize = true
+            hash(itemStart..<next)
             itemStart = next
         }
     }

@@ -37,30 +37,38 @@ public enum OpenMeterFormat {
     ///
     /// - Throws `invalid_json`, `too_many_items`, or `wrong_type` when the body is neither an object nor an array.
     public static func parse(body: [UInt8], defaultOrg: Name?, itemsMax: Int) throws(BodyError) -> [DoorItem] {
-        let document: JSONValue
-        do {
-            document = try JSONValue.parse(body)
+        let document: PlacedValue
+        do throws(JSONError) {
+            var reader = JSONReader(body)
+            document = try PlacedValue(&reader)
+            try reader.end()
         } catch {
             throw BodyError(error, in: body)
         }
-        let values: [JSONValue]
-        switch document {
-        case .array(let elements): values = elements
-        case .object: values = [document]
-        default: throw BodyError(code: "wrong_type", detail: "The body is neither an object nor an array.")
+        let items: [PlacedValue]
+        if let elements = document.elements {
+            items = elements
+        } else if case .object = document.value {
+            items = [document]
+        } else {
+            throw BodyError(code: "wrong_type", detail: "The body is neither an object nor an array.")
         }
-        guard values.count <= itemsMax else {
+        guard items.count <= itemsMax else {
             throw BodyError(code: "too_many_items", detail: "The body has more than \(itemsMax) items.")
         }
-        return values.enumerated().map { index, value in
-            if value == .null { return DoorItem(index: index, outcome: .skipped) }
-            do throws(Parked) {
-                return DoorItem(index: index, outcome: .event(try event(value, defaultOrg: defaultOrg)))
-            } catch {
-                var parked = error
-                parked.facts = facts(value)
-                return DoorItem(index: index, outcome: .parked(parked))
-            }
+        return items.enumerated().map { index, item in
+            DoorItem(index: index, outcome: outcome(item.value, defaultOrg: defaultOrg), hash: item.hash(in: body))
+        }
+    }
+
+    private static func outcome(_ value: JSONValue, defaultOrg: Name?) -> DoorItem.Outcome {
+        if value == .null { return .skipped }
+        do throws(Parked) {
+            return .event(try event(value, defaultOrg: defaultOrg))
+        } catch {
+            var parked = error
+            parked.facts = facts(value)
+            return .parked(parked)
         }
     }
 

@@ -34,26 +34,3 @@ public enum DurableFile {
         try file.sync()
     }
 }
-
-/// A file that only grows, each addition on disk before `append` returns. Appends from one thread at a time.
-///
-/// `@unchecked Sendable`: the descriptor never changes, and the kernel orders writes with O_APPEND.
-public final class AppendFile: @unchecked Sendable {
-    private let file: Descriptor
-
-    /// Opens the file or makes it, with mode 0600 and a durable name.
-    public init(path: String) throws(FileError) {
-        let isNew = !File.exists(path)
-        file = try Descriptor(path: path, flags: O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW)
-        if isNew { try Folder.sync(Folder.parent(of: path)) }
-    }
-
-    /// Adds the bytes and syncs. When this throws, part of them may be there: readers take whole lines only.
-    public func append(_ bytes: [UInt8]) throws(FileError) {
-        let outcome = bytes.withUnsafeBytes { raw -> Result<Void, FileError> in
-            do throws(FileError) { return .success(try file.write(raw)) } catch { return .failure(error) }
-        }
-        try outcome.get()
-        try file.sync()
-    }
-}

@@ -226,14 +226,23 @@ public struct SnapshotMaker: Sendable {
         let place = folder + "/parked"
         guard Folder.isFolder(place) else { return }
         try Folder.make(staging.path + "/parked")
-        for name in try Folder.list(place) where Archive.isName("parked/\(name)") {
+        for name in try Folder.list(place)
+        where Archive.isName("parked/\(name)") && !name.hasSuffix(AppendFile.suffixOfNew) {
             guard case .file = try File.kind("\(place)/\(name)") else { continue }
-            let member = Archive.Member(
-                name: name, size: try File.size("\(place)/\(name)"), path: "\(place)/\(name)", offset: 0)
+            // Opened once: the daemon may put a shorter file in its place, or cut off what a full disk left.
+            let file = try ReadFile(path: "\(place)/\(name)")
             let copy = try NewFile(path: "\(staging.path)/parked/\(name)")
+            var room = [UInt8](repeating: 0, count: Archive.pieceBytes)
             var rest: [UInt8] = []
-            try member.scan { piece in
-                rest += piece
+            var offset = 0
+            while offset < file.size {
+                let count = try room.withUnsafeMutableBytes { room in
+                    let wanted = min(room.count, file.size - offset)
+                    return try file.read(at: offset, into: UnsafeMutableRawBufferPointer(rebasing: room[..<wanted]))
+                }
+                guard count > 0 else { break }
+                offset += count
+                rest += room[..<count]
                 let end = rest.lastIndex(of: 0x0A).map { $0 + 1 } ?? 0
                 try copy.write(Array(rest[..<end]))
                 rest.removeSubrange(..<end)

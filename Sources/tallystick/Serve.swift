@@ -65,6 +65,7 @@ private final class Daemon {
     private let writer: LogWriter
     private let models: ReadModels
     private let keys: KeyStore
+    private let parked: ParkedStore
     private let tree: TreeKeeper
     private let server: Server
     private let api: API
@@ -107,12 +108,13 @@ private final class Daemon {
         limits.smallBodyBytesMax = settings.integer("small-body-kib-max") << 10
         keys = KeyStore(folder: folder)
         keys.reread()
+        parked = try ParkedStore(folder: folder)
         let metrics = Lock<(@Sendable () -> String)?>(nil)
         api = API(
             writer: writer, log: log, models: models, tree: tree,
             logOrigin: texts.origin ?? Checkpoint.standardOrigin(logID: log.id),
             keys: keys,
-            parked: try ParkedStore(folder: folder), limits: limits,
+            parked: parked, limits: limits,
             extraMetrics: { metrics.withLock { $0 }?() ?? "" })
         let configuration = serverConfiguration(settings, texts)
         let api = self.api
@@ -170,6 +172,8 @@ private final class Daemon {
         server.drain(deadlineMilliseconds: UInt64(drainMilliseconds))
         writer.stop()
         keys.uses.stop()
+        let parked = self.parked
+        blocking { await parked.stop() }
         let models = self.models
         blocking { await models.stop() }
         tree.stop()

@@ -156,7 +156,7 @@ import Testing
 
     @Test func `a full disk is an error of the append`() throws {
         let file = try AppendFile(path: "/dev/full")
-        let error = #expect(throws: FileError.self) { try file.append([1]) }
+        let error = #expect(throws: FileError.self) { try file.append([0x0A]) }
         #expect(error?.operation == "write" && error?.code == ENOSPC)
         #expect(error?.description == "write /dev/full: No space left on device (errno 28)")
     }

@@ -151,6 +151,8 @@ private func stored(_ folder: String) throws -> [String: StoredReadModel] {
     try rig.write("data/keys.json", Array("{\"version\":1,\"keys\":[]}\n".utf8))
     try Folder.make(rig.data + "/parked")
     try rig.write("data/parked/parked.ndjson", Array("{\"a\":1}\n{\"b\"".utf8))
+    // What a daemon is about to put in its place is not there yet.
+    try rig.write("data/parked/parked.ndjson.new", Array("{\"a\":1}\n".utf8))
     let made = try await rig.snapshot(name)
     #expect(made.manifest.position == 340)
     #expect(made.stopped.isEmpty)
@@ -168,6 +170,7 @@ private func stored(_ folder: String) throws -> [String: StoredReadModel] {
     #expect(models.count == ReadModels.all.count)
     #expect(try rig.read("copy/keys.json") == rig.read("data/keys.json"))
     #expect(try rig.read("copy/parked/parked.ndjson") == Array("{\"a\":1}\n".utf8))
+    #expect(try Folder.list(rig.path("copy/parked")) == ["parked.ndjson"])
     // And it goes on.
     try copy.append(
         records: [1, 2, 3], ends: [3], hashes: [[1, 2, 3].withUnsafeBytes { RecordCodec.hash($0) }],

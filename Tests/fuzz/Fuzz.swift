@@ -128,6 +128,7 @@ private func check(_ items: [DoorItem], _ door: Door, itemsMax: Int) {
         case .event(let event), .job(let event): store(event, door)
         case .parked(let parked):
             precondition(!parked.code.isEmpty, "parked without a code")
+            precondition(parked.itemHash != nil, "parked without the item's hash")
             for fact in parked.facts { precondition(fact.value.utf8.count <= Name.bytesMax, "a fact is long") }
         case .skipped: break
         }
@@ -176,7 +177,11 @@ private func litellm(_ pieces: [[UInt8]], _ org: Name?) -> [DoorItem]? {
 
 private func fuzzLago(_ input: [UInt8]) {
     let items = (try? LagoFormat.batch(body: input)) ?? (try? [LagoFormat.event(body: input)]) ?? []
-    check(items.map { DoorItem(index: $0.index, outcome: $0.outcome) }, .lago, itemsMax: LagoFormat.batchMax)
+    let doorItems = items.map { item in
+        guard let hash = item.itemHash else { preconditionFailure("an item of a body without a hash") }
+        return DoorItem(index: item.index, outcome: item.outcome, hash: hash)
+    }
+    check(doorItems, .lago, itemsMax: LagoFormat.batchMax)
     if items.count == 1 { _ = LagoAnswer.stored(items[0], recordedAt: Timestamp(microseconds: 0)).body }
     _ = LagoAnswer.invalid(batch: items.map { ($0.index, $0.faults) }).body
 }
