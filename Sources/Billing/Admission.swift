@@ -50,6 +50,10 @@ extension Book {
             guard lot.left > .zero else {
                 throw Rejection(code: "lot_empty", field: "data.lot", detail: "nothing is left of \(lot.id)")
             }
+            // What adjustments give and take leaves no trace in what is granted: nothing else bounds it.
+            guard ledger.account(lot.owner)?.voided.adding(lot.left) != nil else {
+                throw Book.outOfRange("data.lot", "what was voided of \(lot.owner.name)")
+            }
         case .creditsExpired(let expired):
             let lot = try knownLot(expired.lot)
             guard let end = lot.expiresAt, end <= time, lot.left > .zero else {

@@ -42,10 +42,11 @@ extension Admission {
                     code: "too_many_lots", field: "data.id",
                     detail: "the charge was taken from more than \(ChargeRecord.slicesMax) lots"))
         }
-        return .standing(
-            StandingCall(
-                original: original, position: position, occurredAt: record.occurredAt, isCall: isCall, call: call,
-                charge: charge))
+        let standing = StandingCall(
+            original: original, position: position, occurredAt: record.occurredAt, isCall: isCall, call: call,
+            charge: charge)
+        if let refusal = book.ledger.voidRefusal(of: standing) { return .refused(refusal) }
+        return .standing(standing)
     }
 
     /// The org of the call that a correction names, as it stands, whether or not it may still be corrected: for keys
