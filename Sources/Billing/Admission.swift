@@ -152,6 +152,28 @@ extension Book {
     }
 }
 
+extension Fact {
+    /// Why an event that states a call is not stored for the cost that it reports; nil when it may be. A rule of
+    /// admission alone: the folds do not ask it, so that what is in a log is folded.
+    public var costRefusal: Rejection? {
+        let cost: Decimal?
+        var field = "data.cost_usd"
+        switch self {
+        case .call(let call), .usage(let call):
+            cost = call.cost
+        case .callAmended(let amended):
+            cost = amended.call.cost
+            field = "data.call.cost_usd"
+        default:
+            return nil
+        }
+        guard let cost, cost.sum(of: Decimal.scaleMax) > Call.costMax.sum(of: Decimal.scaleMax) else { return nil }
+        return Rejection(
+            code: "cost_out_of_range", field: field,
+            detail: "a call that cost more than \(Call.costMax.text) USD is taken for a mistake")
+    }
+}
+
 extension Decimal {
     /// -1 makes everything free, and there is nothing below that.
     fileprivate var isMarkup: Bool {

@@ -67,6 +67,7 @@ struct Admission {
                         detail: "time is more than \(futureSecondsMax) s ahead of the daemon's clock, "
                             + "which says \(now.rfc3339)")))
         }
+        if let refusal = event.fact.costRefusal { return .answer(.rejected(refusal)) }
         if event.fact.corrects != nil {
             switch try standing(of: event.fact, history: history) {
             case .standing(let standing): event.fact.unwinds = standing

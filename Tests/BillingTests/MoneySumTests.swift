@@ -28,6 +28,31 @@ import Testing
         }
     }
 
+    @Test func `a cost of over a million dollars is refused by the member that states it, and folds all the same`() {
+        func call(_ cost: String) -> Call {
+            Call(
+                org: "o", provider: "p", model: "m", operation: .chat, status: .success,
+                cost: try? Decimal(parsing: cost.utf8))
+        }
+        for (cost, isRefused) in [
+            ("1000000", false), ("1000000.000000000001", true), ("0", false), ("9000000000", true),
+            ("999999999999999999", true),
+        ] {
+            for (fact, field) in [
+                (Fact.call(call(cost)), "data.cost_usd"), (.usage(call(cost)), "data.cost_usd"),
+                (.callAmended(CallAmended(source: "s", id: "i", reason: "r", call: call(cost))), "data.call.cost_usd"),
+            ] {
+                let refusal = fact.costRefusal
+                #expect((refusal != nil) == isRefused, "\(cost)")
+                if let refusal { #expect(refusal.code == "cost_out_of_range" && refusal.field == field) }
+            }
+            var book = Book()
+            let event = Event(source: "s", id: "i", time: nil, fact: .call(call(cost)))
+            #expect(throws: Never.self) { try book.take(event, position: 1, at: Timestamp(microseconds: 0)) }
+        }
+        #expect(call("1").cost != nil && Fact.callVoided(CallVoided(source: "s", id: "i", reason: "r")).costRefusal == nil)
+    }
+
     /// What adjustments give and take leaves no trace in what was granted, so nothing else bounds what is voided.
     @Test func `what was voided stays an amount`() throws {
         var book = Book()
