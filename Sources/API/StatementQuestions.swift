@@ -47,8 +47,8 @@ extension API {
     }
 
     /// No movement may mean that nobody has that name.
-    private func checkKnown(_ owner: Owner, _ question: Question) async throws {
-        let known = try await ask(CreditsQuery(owner: owner, now: question.now), question)
+    private func checkKnown(_ owner: Owner, _ question: Question, asOf position: UInt64 = 0) async throws {
+        let known = try await ask(CreditsQuery(owner: owner, now: question.now), question, asOf: position)
         guard known.answer != nil else { throw Question.unknown(owner.kind, owner.name) }
     }
 
@@ -95,7 +95,8 @@ extension API {
                 opening: head.totals.opening, closing: head.totals.closing, balance: head.totals.closing)
         }
         let asked = StatementQuery(owner: owner, before: place.before, limit: try question.limit(), period: period)
-        let seen = try await ask(asked, question, from: place.position)
+        // The cursor names the position that all pages are of.
+        let seen = try await ask(asked, question, asOf: place.position)
         var next = place
         return Answers.json(position: place.position) { writer in
             writer.object { writer in
@@ -134,10 +135,10 @@ extension API {
         var totals = StatementTotals()
         var isFirst = true
         while true {
-            let seen = try await ask(asked, question, from: asked.through ?? 0)
+            let seen = try await ask(asked, question, asOf: asked.through ?? 0)
             asked.through = asked.through ?? seen.position
             totals.add(seen.answer.totals)
-            if isFirst && seen.answer.reached == nil { try await checkKnown(owner, question) }
+            if isFirst && seen.answer.reached == nil { try await checkKnown(owner, question, asOf: through ?? 0) }
             isFirst = false
             if seen.answer.isLast { break }
             asked.after = seen.answer.reached
