@@ -127,7 +127,12 @@ let package = Package(
             ]),
         tests("Engine", uses: ["Engine", "EventLog", "Records", "Billing", "Hashing", "Platform"]),
         tests("Server", uses: ["Server", "HTTP", "Platform"]),
-        tests("API", uses: ["API", "HTTP", "JSON", "Billing", "Formats", "Hashing", "Schemas", "Platform"]),
+        tests(
+            "API",
+            uses: [
+                "API", "HTTP", "JSON", "Billing", "Formats", "Hashing", "Schemas", "Platform", "Engine", "EventLog",
+                "Projections", "Records", "SQLite", "Audit",
+            ]),
         tests("Courier", uses: ["tallystick-alerts"]),
         tests("Tidy", uses: []),
     ]

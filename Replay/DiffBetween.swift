@@ -31,7 +31,7 @@ func diffBetween(_ arguments: Arguments, _ ends: (String, String)) throws -> Int
         let movements = (step?.outcome.movements ?? []).filter { $0.owner == owner }
         let changes = try usage.changes(of: record).filter { $0.isOf(owner) }
         guard !movements.isEmpty || !changes.isEmpty else { return }
-        try difference.add(movements, changes)
+        difference.add(movements, changes)
         output.write(record, movements, changes)
     }
     _ = meter.end()
@@ -46,30 +46,29 @@ private struct Difference {
     let owner: Owner
     var records = 0
     /// What movements did to the balance: their amounts, and what of them an invoice takes over.
-    var balance = Money.zero
+    var balance = MoneySum.zero
     var totals = TokensAnswer.Totals()
 
     init(owner: Owner) {
         self.owner = owner
     }
 
-    mutating func add(_ movements: [Movement], _ changes: [UsageChange]) throws {
+    mutating func add(_ movements: [Movement], _ changes: [UsageChange]) {
         records += 1
-        for movement in movements { balance += movement.amount + movement.invoiced }
-        for change in changes where !totals.add(change.totals) {
-            throw Refusal(text: "the sums do not fit in 64 bits")
-        }
+        for movement in movements { balance += movement.effect }
+        for change in changes { totals += change.totals }
     }
 
     /// What the records do not explain; nil when they explain all of it.
     func fault(from then: PastReport, to now: PastReport) -> String? {
-        let before = then.credits?.account.balance ?? .zero
-        let after = now.credits?.account.balance ?? .zero
+        let before = MoneySum(then.credits?.account.balance ?? .zero)
+        let after = MoneySum(now.credits?.account.balance ?? .zero)
         if before + balance != after {
             return "the balance went from \(before.credits) to \(after.credits); the movements are \(balance.credits)"
         }
         var sum = then.tokens.totals
-        guard sum.add(totals), sum == now.tokens.totals else {
+        sum += totals
+        guard sum == now.tokens.totals else {
             return "tokens went from \(ReportFormat.text(then.tokens.totals)) to "
                 + "\(ReportFormat.text(now.tokens.totals)); the records are \(ReportFormat.text(totals))"
         }

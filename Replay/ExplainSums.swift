@@ -21,10 +21,10 @@ func explainBalance(of owner: Owner, in folder: DataFolder, known moment: KnownM
             overage += entry.movement.overage - entry.movement.invoiced
             for slice in entry.movement.slices { slices[slice.lot, default: .zero] += slice.amount }
             list.add {
-                StatementJSON.write(entry, balance: balance, into: &$0)
+                StatementJSON.write(entry, balance: MoneySum(balance), into: &$0)
             } line: {
                 var bytes: [UInt8] = []
-                StatementText().line(entry, balance: balance, into: &bytes)
+                StatementText().line(entry, balance: MoneySum(balance), into: &bytes)
                 return String(decoding: bytes.dropLast(), as: UTF8.self)
             }
         }
@@ -87,9 +87,7 @@ func explainUsage(
         for change in try usage.changes(of: record)
         where change.isOf(owner) && days.contains(change.occurredAt.day) && (!isCalls || change.isCall) {
             let group = change.group(groups)
-            guard sums[group, default: TokensAnswer.Totals()].add(change.totals) else {
-                throw Refusal(text: "the sums do not fit in 64 bits")
-            }
+            sums[group, default: TokensAnswer.Totals()] += change.totals
             statuses[change.call.status, default: 0] += change.sign
             sources[change.call.keySource, default: 0] += change.totals.calls
             list.add { json in
@@ -148,7 +146,7 @@ private enum UsageFault {
     ) -> String? {
         let zero = TokensAnswer.Totals()
         var total = zero
-        for sum in sums.values where !total.add(sum) { return "the sums do not fit in 64 bits" }
+        for sum in sums.values { total += sum }
         if total != tokens.totals {
             return "the records are \(ReportFormat.text(total)), the total \(ReportFormat.text(tokens.totals))"
         }
@@ -219,7 +217,7 @@ func explainLagoLine(_ id: String, in folder: DataFolder, json: Bool) throws -> 
                 + "of it due \(part.sign * part.invoiced.nanos) n$"
         }
     }
-    let sums = try found.map { try LagoPartsFold.sums(of: $0.parts) }
+    let sums = found.map { LagoPartsFold.sums(of: $0.parts) }
     let fault = sums == line.sums ? nil : "the records do not add up to the line"
     list.end(fault) { json in
         json.member("subscription", string: line.key.subscription.text)

@@ -143,11 +143,11 @@ enum PackWriter {
                 writer.member("images", integer: sums.images)
                 writer.member("characters", integer: sums.characters)
                 writer.member("searches", integer: sums.searches)
-                writer.member("audio_seconds", string: Decimal(mantissa: sums.audioMicros, scale: 6).text)
+                writer.member("audio_seconds", string: Decimal.text(sums.audioMicros, scale: 6))
                 writer.member("credits", string: sums.charge.credits)
                 // 10^7 n$ are a cent.
                 writer.member(
-                    "precise_total_amount_cents", string: Decimal(mantissa: sums.invoiced.nanos, scale: 7).text)
+                    "precise_total_amount_cents", string: Decimal.text(sums.invoiced.nanos, scale: 7))
                 writer.key("records")
                 writer.beginArray()
                 for share in line.shares {
@@ -173,13 +173,13 @@ enum PackWriter {
             (left.element.time, left.element.position, left.offset)
                 < (right.element.time, right.element.position, right.offset)
         }.map(\.element)
-        func change(_ row: OrgHistory.StatedMovement) -> Money { row.movement.amount + row.movement.invoiced }
-        let opening = rows.reduce(Money.zero) { $1.time < history.period.lowerBound ? $0 + change($1) : $0 }
+        var opening = MoneySum.zero
+        for row in rows where row.time < history.period.lowerBound { opening += row.movement.effect }
         var balance = opening
         var lines = JSONWriter()
         lines.beginArray()
         for row in rows where history.period.contains(row.time) {
-            balance += change(row)
+            balance += row.movement.effect
             lines.beginObject()
             lines.member("position", integer: row.position)
             lines.member("time", string: row.time.rfc3339)
@@ -198,7 +198,11 @@ enum PackWriter {
             writer.beginObject()
             for (name, sum) in zip(OrgHistory.Totals.names, history.totals.sums) {
                 writer.key(name)
-                if name == "charged_credits" { writer.string(Money(nanos: sum).credits) } else { writer.integer(sum) }
+                if name == "charged_credits" {
+                    writer.string(MoneySum(nanos: sum).credits)
+                } else {
+                    writer.integer(sum)
+                }
             }
             writer.endObject()
             writer.key("lines")

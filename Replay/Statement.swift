@@ -24,9 +24,8 @@ func statement(_ rest: [String]) throws -> Int32 {
     try source.forEach(through: known, progress: { meter.reach($0) }) { record in
         for entry in try fold.entries(of: record) {
             let movement = entry.movement
-            guard totals.add(
+            totals.add(
                 movement.kind, amount: movement.amount, invoiced: movement.invoiced, at: entry.time, in: period)
-            else { throw Refusal(text: "the sums do not fit in 64 bits") }
         }
     }
     guard fold.knowsOwner else { throw Refusal(text: "nothing is known of \(ExplanationText.text(owner))") }
@@ -47,7 +46,7 @@ func statement(_ rest: [String]) throws -> Int32 {
         Console.error("tallystick-replay: opening balance and movements do not make the closing balance\n")
         return ExitCode.differs
     }
-    if period.isEverything && totals.closing != fold.ledgerBalance {
+    if period.isEverything && totals.closing != MoneySum(fold.ledgerBalance) {
         Console.error("tallystick-replay: the closing balance is not the ledger's \(fold.ledgerBalance.credits)\n")
         return ExitCode.differs
     }
@@ -61,7 +60,7 @@ private struct StatementPass {
     let head: StatementHead
     let progress: (UInt64) -> Void
     /// The opening balance and all lines so far.
-    private(set) var balance: Money
+    private(set) var balance: MoneySum
 
     init(owner: Owner, source: EventLogSource, head: StatementHead, progress: @escaping (UInt64) -> Void) {
         self.owner = owner

@@ -1,4 +1,5 @@
--- Lines still open: usage of a subscription in one window, by the calls' own time.
+-- Lines still open: usage of a subscription in one window, by the calls' own time. Sums (ANY) are INTEGER while they fit
+-- in 64 bits, and past that 16 bytes, as in tokens.sql.
 CREATE TABLE open_lines (
     subscription       INTEGER NOT NULL,    -- names, as are provider and model
     window_start       INTEGER NOT NULL,    -- seconds since 1970
@@ -7,17 +8,17 @@ CREATE TABLE open_lines (
     model              INTEGER NOT NULL,
     operation          INTEGER NOT NULL,
     calls              INTEGER NOT NULL,
-    input_tokens       INTEGER NOT NULL,
-    output_tokens      INTEGER NOT NULL,
-    cache_read_tokens  INTEGER NOT NULL,
-    cache_write_tokens INTEGER NOT NULL,
-    reasoning_tokens   INTEGER NOT NULL,
-    images             INTEGER NOT NULL,
-    audio_micros       INTEGER NOT NULL,    -- seconds of audio x 10^6
-    characters         INTEGER NOT NULL,
-    searches           INTEGER NOT NULL,
-    charge             INTEGER NOT NULL,    -- nano-dollars
-    invoiced           INTEGER NOT NULL,    -- overage that is due
+    input_tokens       ANY NOT NULL,
+    output_tokens      ANY NOT NULL,
+    cache_read_tokens  ANY NOT NULL,
+    cache_write_tokens ANY NOT NULL,
+    reasoning_tokens   ANY NOT NULL,
+    images             ANY NOT NULL,
+    audio_micros       ANY NOT NULL,        -- seconds of audio x 10^6
+    characters         ANY NOT NULL,
+    searches           ANY NOT NULL,
+    charge             ANY NOT NULL,        -- nano-dollars
+    invoiced           ANY NOT NULL,        -- overage that is due
     last_at            INTEGER NOT NULL,    -- the latest call's time, in microseconds
     first_position     INTEGER NOT NULL,
     last_position      INTEGER NOT NULL,
@@ -36,17 +37,17 @@ CREATE TABLE lines (
     model              INTEGER NOT NULL,
     operation          INTEGER NOT NULL,
     calls              INTEGER NOT NULL,
-    input_tokens       INTEGER NOT NULL,
-    output_tokens      INTEGER NOT NULL,
-    cache_read_tokens  INTEGER NOT NULL,
-    cache_write_tokens INTEGER NOT NULL,
-    reasoning_tokens   INTEGER NOT NULL,
-    images             INTEGER NOT NULL,
-    audio_micros       INTEGER NOT NULL,
-    characters         INTEGER NOT NULL,
-    searches           INTEGER NOT NULL,
-    charge             INTEGER NOT NULL,
-    invoiced           INTEGER NOT NULL,
+    input_tokens       ANY NOT NULL,
+    output_tokens      ANY NOT NULL,
+    cache_read_tokens  ANY NOT NULL,
+    cache_write_tokens ANY NOT NULL,
+    reasoning_tokens   ANY NOT NULL,
+    images             ANY NOT NULL,
+    audio_micros       ANY NOT NULL,
+    characters         ANY NOT NULL,
+    searches           ANY NOT NULL,
+    charge             ANY NOT NULL,
+    invoiced           ANY NOT NULL,
     last_at            INTEGER NOT NULL,
     first_position     INTEGER NOT NULL,
     last_position      INTEGER NOT NULL,

@@ -1,4 +1,6 @@
 -- What was used, and what it cost, by every dimension the API groups by. Money in nano-dollars.
+-- A sum (ANY) is an INTEGER while it fits in 64 bits; past that a BLOB of 16 bytes, the most significant first, in two's
+-- complement. Both are added by wide_sum(), which the daemon's connections have.
 CREATE TABLE tokens (
     org                INTEGER NOT NULL,    -- names, as are user, service, model and provider
     day                INTEGER NOT NULL,    -- UTC, since 1970-01-01
@@ -8,15 +10,15 @@ CREATE TABLE tokens (
     provider           INTEGER NOT NULL,
     key_source         INTEGER NOT NULL,    -- 0 platform, 1 byok
     calls              INTEGER NOT NULL,    -- that use quota
-    input_tokens       INTEGER NOT NULL,
-    output_tokens      INTEGER NOT NULL,
-    cache_read_tokens  INTEGER NOT NULL,
-    cache_write_tokens INTEGER NOT NULL,
-    reasoning_tokens   INTEGER NOT NULL,
-    images             INTEGER NOT NULL,
-    audio_micros       INTEGER NOT NULL,    -- seconds of audio x 10^6
-    charge             INTEGER NOT NULL,    -- by our prices
-    cost               INTEGER NOT NULL,    -- as the gateways reported it
+    input_tokens       ANY NOT NULL,
+    output_tokens      ANY NOT NULL,
+    cache_read_tokens  ANY NOT NULL,
+    cache_write_tokens ANY NOT NULL,
+    reasoning_tokens   ANY NOT NULL,
+    images             ANY NOT NULL,
+    audio_micros       ANY NOT NULL,        -- seconds of audio x 10^6
+    charge             ANY NOT NULL,        -- by our prices
+    cost               ANY NOT NULL,        -- as the gateways reported it
     unpriced_calls     INTEGER NOT NULL,
     PRIMARY KEY (org, day, user, service, model, provider, key_source)
 ) STRICT, WITHOUT ROWID;

@@ -34,6 +34,9 @@ private func open(_ path: String, _ report: Report) -> DataFolder? {
     }
 }
 
+/// What read models of a running daemon get at the end to see what the log had at the beginning.
+private let catchUpNanoseconds: UInt64 = 5_000_000_000
+
 private func check(_ folder: DataFolder, against saved: SavedCheckpoint?, into report: Report) throws {
     let highWater = folder.log.highWater
     report.highWater = highWater
@@ -60,7 +63,11 @@ private func check(_ folder: DataFolder, against saved: SavedCheckpoint?, into r
     for check in apart + withLog { jobs.append { check.readRows() } }
     let parts = UInt64(ReadModels.all.count + 2)
     run(jobs, meter: Meter("verify", total: highWater * parts), report: report)
-    for check in apart + withLog { check.conclude(highWater: highWater, into: report) }
+    let deadline = SteadyClock.nanoseconds() + catchUpNanoseconds
+    for check in apart + withLog {
+        check.followProgress(to: highWater, deadline: deadline)
+        check.conclude(highWater: highWater, into: report)
+    }
 }
 
 /// Runs the jobs on two threads, in order, with one progress bar.

@@ -64,7 +64,8 @@ extension API {
             case .stored: break
             case .duplicate, .conflict: refused.append((index, [LagoAnswer.alreadyExists]))
             case .rejected(let rejection):
-                let field = API.field(rejection.field, at: .lago)
+                let field = rejection.field == "data.cost_usd"
+                    ? item.costField : API.field(rejection.field, at: .lago)
                 refused.append((index, [LagoItem.Fault(field: field, code: rejection.code)]))
             case nil: preconditionFailure("fewer verdicts than events")
             }

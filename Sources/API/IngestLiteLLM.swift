@@ -139,9 +139,12 @@ extension API {
         switch (door, field) {
         case (.litellm, "time"): "endTime"
         case (.litellm, "data.org"): "metadata.user_api_key_org_id"
+        case (.litellm, "data.cost_usd"): "response_cost"
         case (.lago, "time"): "timestamp"
         case (.lago, "data.org"): "external_subscription_id"
+        case (.lago, "data.cost_usd"): "properties.response_cost"
         case (.openmeter, "data.org"): "subject"
+        case (.openmeter, "data.cost_usd"): "data.cost"
         default: field
         }
     }

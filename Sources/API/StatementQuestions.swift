@@ -47,8 +47,8 @@ extension API {
     }
 
     /// No movement may mean that nobody has that name.
-    private func checkKnown(_ owner: Owner, _ question: Question) async throws {
-        let known = try await ask(CreditsQuery(owner: owner, now: question.now), question)
+    private func checkKnown(_ owner: Owner, _ question: Question, asOf position: UInt64 = 0) async throws {
+        let known = try await ask(CreditsQuery(owner: owner, now: question.now), question, asOf: position)
         guard known.answer != nil else { throw Question.unknown(owner.kind, owner.name) }
     }
 
@@ -57,7 +57,7 @@ extension API {
             writer.object { writer in
                 writer.key("lines")
                 writer.array(seen.answer.entries) { writer, entry in
-                    StatementJSON.write(entry, balance: entry.movement.balanceAfter, into: &writer)
+                    StatementJSON.write(entry, balance: MoneySum(entry.movement.balanceAfter), into: &writer)
                 }
                 if let next = seen.answer.next {
                     writer.member("next", string: next.text)
@@ -71,7 +71,9 @@ extension API {
     private static func csv(_ seen: Seen<StatementPage>) -> Response {
         var bytes = Array((StatementCSV.columns + "\r\n").utf8)
         let csv = StatementCSV()
-        for entry in seen.answer.entries { csv.line(entry, balance: entry.movement.balanceAfter, into: &bytes) }
+        for entry in seen.answer.entries {
+            csv.line(entry, balance: MoneySum(entry.movement.balanceAfter), into: &bytes)
+        }
         var headers = [("Content-Type", StatementCSV.contentType), ("X-Position", String(seen.position))]
         if let next = seen.answer.next { headers.append(("X-Next-Cursor", next.text)) }
         return Response(status: 200, headers: headers, body: bytes)
@@ -93,7 +95,8 @@ extension API {
                 opening: head.totals.opening, closing: head.totals.closing, balance: head.totals.closing)
         }
         let asked = StatementQuery(owner: owner, before: place.before, limit: try question.limit(), period: period)
-        let seen = try await ask(asked, question, from: place.position)
+        // The cursor names the position that all pages are of.
+        let seen = try await ask(asked, question, asOf: place.position)
         var next = place
         return Answers.json(position: place.position) { writer in
             writer.object { writer in
@@ -104,7 +107,7 @@ extension API {
                 writer.key("lines")
                 writer.array(seen.answer.entries) { writer, entry in
                     StatementJSON.write(entry, balance: next.balance, into: &writer)
-                    next.balance.nanos &-= entry.movement.effect.nanos
+                    next.balance.nanos &-= Int128(entry.movement.effect.nanos)
                 }
                 if let before = seen.answer.next {
                     next.before = before
@@ -132,12 +135,10 @@ extension API {
         var totals = StatementTotals()
         var isFirst = true
         while true {
-            let seen = try await ask(asked, question, from: asked.through ?? 0)
+            let seen = try await ask(asked, question, asOf: asked.through ?? 0)
             asked.through = asked.through ?? seen.position
-            guard totals.add(seen.answer.totals) else {
-                throw ProblemError(500, "internal", "a sum of the statement does not fit in 64 bits")
-            }
-            if isFirst && seen.answer.reached == nil { try await checkKnown(owner, question) }
+            totals.add(seen.answer.totals)
+            if isFirst && seen.answer.reached == nil { try await checkKnown(owner, question, asOf: through ?? 0) }
             isFirst = false
             if seen.answer.isLast { break }
             asked.after = seen.answer.reached
@@ -171,7 +172,7 @@ private actor StatementStream<Format: StatementFormat> {
     private let head: StatementHead
     private var format: Format
     private var asked: StatementScanQuery
-    private var balance: Money
+    private var balance: MoneySum
     private var hasBegun = false
 
     init(_ format: Format, _ head: StatementHead, models: ReadModels) {
@@ -193,8 +194,7 @@ private actor StatementStream<Format: StatementFormat> {
         while true {
             guard let piece = try? await models.ask(asked).answer else { return sink.send(.broken) }
             for entry in piece.entries {
-                guard let sum = balance.adding(entry.movement.effect) else { return sink.send(.broken) }
-                balance = sum
+                balance += entry.movement.effect
                 format.line(entry, balance: balance, into: &bytes)
             }
             asked.after = piece.reached ?? asked.after
@@ -212,12 +212,12 @@ private actor StatementStream<Format: StatementFormat> {
 struct PeriodCursor {
     var before: StatementCursor
     var position: UInt64
-    var opening: Money
-    var closing: Money
+    var opening: MoneySum
+    var closing: MoneySum
     /// After the next movement, newest first.
-    var balance: Money
+    var balance: MoneySum
 
-    init(before: StatementCursor, position: UInt64, opening: Money, closing: Money, balance: Money) {
+    init(before: StatementCursor, position: UInt64, opening: MoneySum, closing: MoneySum, balance: MoneySum) {
         self.before = before
         self.position = position
         self.opening = opening
@@ -229,12 +229,12 @@ struct PeriodCursor {
     init?(_ text: String) {
         let parts = text.split(separator: "_", omittingEmptySubsequences: false).map(String.init)
         guard parts.count == 5, let before = StatementCursor(parts[0]), let position = UInt64(parts[1]),
-            position <= UInt64(Int64.max), let opening = Int64(parts[2]), let closing = Int64(parts[3]),
-            let balance = Int64(parts[4])
+            position <= UInt64(Int64.max), let opening = Int128(parts[2]), let closing = Int128(parts[3]),
+            let balance = Int128(parts[4])
         else { return nil }
         self.init(
-            before: before, position: position, opening: Money(nanos: opening), closing: Money(nanos: closing),
-            balance: Money(nanos: balance))
+            before: before, position: position, opening: MoneySum(nanos: opening),
+            closing: MoneySum(nanos: closing), balance: MoneySum(nanos: balance))
     }
 
     var text: String { "\(before.text)_\(position)_\(opening.nanos)_\(closing.nanos)_\(balance.nanos)" }

@@ -7,15 +7,22 @@ internal import Projections
 
 /// Call counts and token totals (contract 4).
 extension API {
-    /// Waits until the read model has seen what the asker must see, and `position`, then asks it.
+    /// Waits until the read model has seen what the asker must see, and `position`, then asks it. One that is stopped
+    /// answers only who names a position that it has reached: an answer that grows old without a word is worse than
+    /// none.
+    /// - Parameters:
+    ///   - position: what the answer must have seen, whoever asks.
+    ///   - named: the position that the question itself is about (`as_of`); 0: it is about now.
     func ask<Asked: Projections.Query>(
-        _ asked: Asked, _ question: Question, from position: UInt64 = 0
+        _ asked: Asked, _ question: Question, from position: UInt64 = 0, asOf named: UInt64 = 0
     ) async throws -> Seen<Asked.Answer> {
-        let wanted = max(try question.minPosition(), position)
+        let least = max(try question.minPosition(), named)
+        let wanted = max(least, position)
         if wanted > 0 {
             let reached = await models.wait(
                 Asked.model, until: wanted, timeoutMilliseconds: limits.waitMillisecondsMax)
             guard reached >= wanted else {
+                try refuseStopped(Asked.model)
                 throw ProblemError(
                     problem: Problem(
                         503, "not_caught_up",
@@ -23,6 +30,7 @@ extension API {
                         headers: [("Retry-After", "1"), ("X-Position", String(reached))]))
             }
         }
+        if least == 0 { try refuseStopped(Asked.model) }
         do {
             return try await models.ask(asked)
         } catch {
@@ -39,6 +47,17 @@ extension API {
                 throw ProblemError(500, "internal", error.description)
             }
         }
+    }
+
+    /// Says so when a read model does not move.
+    private func refuseStopped(_ model: String) throws(ProblemError) {
+        guard let status = models.status(model), case .stopped(let reason) = status.state else { return }
+        throw ProblemError(
+            problem: Problem(
+                503, "projector_stopped",
+                "the read model \(model) has stopped at position \(status.progress): \(reason); what it had seen by "
+                    + "then is answered to those who name a position up to that one, with min_position",
+                headers: [("Retry-After", "30"), ("X-Position", String(status.progress))]))
     }
 
     func getCalls(_ owner: Owner, _ question: Question) async throws -> Response {

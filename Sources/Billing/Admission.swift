@@ -24,6 +24,7 @@ extension Book {
     /// What is asked of an event that comes in, and of none that is stored: a stored one is folded as it is, whatever
     /// the rules were when it came. The writer asks it beside `take`.
     public func admitNew(_ event: Event, at time: Timestamp) throws(Rejection) {
+        if let refusal = event.fact.costRefusal { throw refusal }
         if case .planAssigned(let assignment) = event.fact {
             try admitSubscription(of: assignment, from: assignment.effectiveAt ?? time)
         }
@@ -57,6 +58,10 @@ extension Book {
             let lot = try knownLot(voided.lot)
             guard lot.left > .zero else {
                 throw Rejection(code: "lot_empty", field: "data.lot", detail: "nothing is left of \(lot.id)")
+            }
+            // What adjustments give and take leaves no trace in what is granted: nothing else bounds it.
+            guard ledger.account(lot.owner)?.voided.adding(lot.left) != nil else {
+                throw Book.outOfRange("data.lot", "what was voided of \(lot.owner.name)")
             }
         case .creditsExpired(let expired):
             let lot = try knownLot(expired.lot)
@@ -167,6 +172,28 @@ extension Book {
         Rejection(
             code: "amount_out_of_range", field: field,
             detail: "\(what) would pass \(Money(nanos: .max).credits) credits")
+    }
+}
+
+extension Fact {
+    /// Why an event that states a call is not stored for the cost that it reports; nil when it may be. A rule of
+    /// admission alone: the folds do not ask it, so that what is in a log is folded.
+    public var costRefusal: Rejection? {
+        let cost: Decimal?
+        var field = "data.cost_usd"
+        switch self {
+        case .call(let call), .usage(let call):
+            cost = call.cost
+        case .callAmended(let amended):
+            cost = amended.call.cost
+            field = "data.call.cost_usd"
+        default:
+            return nil
+        }
+        guard let cost, cost.sum(of: Decimal.scaleMax) > Call.costMax.sum(of: Decimal.scaleMax) else { return nil }
+        return Rejection(
+            code: "cost_out_of_range", field: field,
+            detail: "a call that cost more than \(Call.costMax.text) USD is taken for a mistake")
     }
 }
 

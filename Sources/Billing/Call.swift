@@ -26,6 +26,9 @@ public struct Call: Hashable, Sendable {
     public var authorization: Name?
 
     public static let attributesMax = 32
+    /// What a call may be reported to have cost: a million dollars. Of new events alone (`Fact.costRefusal`); a log may
+    /// hold calls that were said to cost more, and they are folded as they are.
+    public static let costMax = Decimal(mantissa: 1_000_000, scale: 0)
 
     public init(
         shape: CallShape, usage: Usage? = nil, cost: Decimal? = nil, latencyMilliseconds: UInt32? = nil,

@@ -35,6 +35,23 @@ extension Ledger {
         return nil
     }
 
+    /// Why `standing` is not to be unwound by a new correction: what goes back into lots that were voided is void at
+    /// once, and would not fit in what was voided so far. Not asked of a stored one.
+    public func voidRefusal(of standing: StandingCall) -> Rejection? {
+        for part in standing.charge.parts {
+            var voided = account(part.owner)?.voided
+            for slice in part.slices where lot(slice.lot)?.voided ?? .zero > .zero {
+                voided = voided?.adding(slice.amount)
+            }
+            if account(part.owner) != nil && voided == nil {
+                return Rejection(
+                    code: "amount_out_of_range", field: "data.id",
+                    detail: "what was voided of \(part.owner.name) would pass \(Money(nanos: .max).credits) credits")
+            }
+        }
+        return nil
+    }
+
     /// Gives a charge back to the lots it came from, wherever they stand now; `settle` has to follow. What the user's
     /// allocation had counted is given back on the call's own day.
     mutating func refund(_ standing: StandingCall, into refunded: inout [Refunded]) -> [Movement] {

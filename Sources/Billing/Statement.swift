@@ -54,20 +54,21 @@ public struct StatementPeriod: Hashable, Sendable {
     public func isBefore(_ time: Timestamp) -> Bool { from.map { time < $0 } ?? false }
 }
 
-/// Sums of a statement: the opening balance, what each kind of movement did, the closing balance.
+/// Sums of a statement: the opening balance, what each kind of movement did, the closing balance. Wider than a balance:
+/// what was charged and given back again counts in two kinds, and a period may hold one of the two alone.
 public struct StatementTotals: Hashable, Sendable {
     public struct KindSum: Hashable, Sendable {
         public var count: Int64 = 0
-        public var amount = Money.zero
+        public var amount = MoneySum.zero
     }
 
     /// All movements of times before the period.
-    public private(set) var opening = Money.zero
+    public private(set) var opening = MoneySum.zero
     /// By kind, in the order of `Movement.Kind.allCases`.
     public private(set) var kinds = [KindSum](repeating: KindSum(), count: Movement.Kind.allCases.count)
     /// Part of the charges that went onto invoices (less what was refunded of them): not in the balance.
-    public private(set) var invoiced = Money.zero
-    public private(set) var closing = Money.zero
+    public private(set) var invoiced = MoneySum.zero
+    public private(set) var closing = MoneySum.zero
     /// How many decimals of a credit its amounts need: 0...6.
     public private(set) var decimals = 0
 
@@ -79,49 +80,38 @@ public struct StatementTotals: Hashable, Sendable {
 
     /// Opening balance + all movements = closing balance.
     public var addsUp: Bool {
-        kinds.reduce(Int128(opening.nanos)) { $0 + Int128($1.amount.nanos) } + Int128(invoiced.nanos)
-            == Int128(closing.nanos)
+        kinds.reduce(opening + invoiced) { $0 + $1.amount } == closing
     }
 
-    /// Takes one movement in, in any order. False when a sum does not fit in 64 bits; then the totals are void.
+    /// Takes one movement in, in any order.
     public mutating func add(
         _ kind: Movement.Kind, amount: Money, invoiced: Money, at time: Timestamp, in period: StatementPeriod
-    ) -> Bool {
+    ) {
         let isBefore = period.isBefore(time)
-        guard isBefore || period.contains(time) else { return true }
-        guard let effect = amount.adding(invoiced), let closing = self.closing.adding(effect) else { return false }
-        self.closing = closing
+        guard isBefore || period.contains(time) else { return }
+        let effect = MoneySum(amount) + MoneySum(invoiced)
+        closing += effect
         decimals = max(decimals, amount.creditDecimals, invoiced.creditDecimals)
         if isBefore {
-            guard let opening = opening.adding(effect) else { return false }
-            self.opening = opening
-            return true
+            opening += effect
+            return
         }
         let place = Int(kind.rawValue)
-        guard let sum = kinds[place].amount.adding(amount), let allInvoiced = self.invoiced.adding(invoiced) else {
-            return false
-        }
-        kinds[place].amount = sum
+        kinds[place].amount += amount
         kinds[place].count += 1
-        self.invoiced = allInvoiced
-        return true
+        self.invoiced += invoiced
     }
 
     /// Adds the totals of movements of the same period that come after these.
-    public mutating func add(_ later: StatementTotals) -> Bool {
-        guard let opening = opening.adding(later.opening), let invoiced = invoiced.adding(later.invoiced),
-            let closing = closing.adding(later.closing)
-        else { return false }
-        self.opening = opening
-        self.invoiced = invoiced
-        self.closing = closing
+    public mutating func add(_ later: StatementTotals) {
+        opening += later.opening
+        invoiced += later.invoiced
+        closing += later.closing
         decimals = max(decimals, later.decimals)
         for place in kinds.indices {
-            guard let amount = kinds[place].amount.adding(later.kinds[place].amount) else { return false }
-            kinds[place].amount = amount
+            kinds[place].amount += later.kinds[place].amount
             kinds[place].count += later.kinds[place].count
         }
-        return true
     }
 }
 

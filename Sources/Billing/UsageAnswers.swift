@@ -63,43 +63,35 @@ public struct TokensAnswer: Hashable, Sendable {
     public struct Totals: Hashable, Sendable {
         /// That use quota.
         public var calls: Int64 = 0
-        public var inputTokens: Int64 = 0
-        public var outputTokens: Int64 = 0
-        public var cacheReadTokens: Int64 = 0
-        public var cacheWriteTokens: Int64 = 0
-        public var reasoningTokens: Int64 = 0
-        public var images: Int64 = 0
+        public var inputTokens: Int128 = 0
+        public var outputTokens: Int128 = 0
+        public var cacheReadTokens: Int128 = 0
+        public var cacheWriteTokens: Int128 = 0
+        public var reasoningTokens: Int128 = 0
+        public var images: Int128 = 0
         /// Seconds x 10^6.
-        public var audioMicroseconds: Int64 = 0
+        public var audioMicroseconds: Int128 = 0
         /// What owners were charged.
-        public var charge = Money.zero
+        public var charge = MoneySum.zero
         /// What the gateways said it cost, each call rounded to 1 n$.
-        public var cost = Money.zero
+        public var cost = MoneySum.zero
         /// Calls and usage that no price applied to.
         public var unpricedCalls: Int64 = 0
 
         public init() {}
 
-        /// False when a sum does not fit.
-        public mutating func add(_ other: Totals) -> Bool {
-            var fits = true
-            func add(_ amount: Int64, to sum: inout Int64) {
-                let (total, overflow) = sum.addingReportingOverflow(amount)
-                sum = total
-                if overflow { fits = false }
-            }
-            add(other.calls, to: &calls)
-            add(other.inputTokens, to: &inputTokens)
-            add(other.outputTokens, to: &outputTokens)
-            add(other.cacheReadTokens, to: &cacheReadTokens)
-            add(other.cacheWriteTokens, to: &cacheWriteTokens)
-            add(other.reasoningTokens, to: &reasoningTokens)
-            add(other.images, to: &images)
-            add(other.audioMicroseconds, to: &audioMicroseconds)
-            add(other.charge.nanos, to: &charge.nanos)
-            add(other.cost.nanos, to: &cost.nanos)
-            add(other.unpricedCalls, to: &unpricedCalls)
-            return fits
+        public static func += (sum: inout Totals, other: Totals) {
+            sum.calls += other.calls
+            sum.inputTokens += other.inputTokens
+            sum.outputTokens += other.outputTokens
+            sum.cacheReadTokens += other.cacheReadTokens
+            sum.cacheWriteTokens += other.cacheWriteTokens
+            sum.reasoningTokens += other.reasoningTokens
+            sum.images += other.images
+            sum.audioMicroseconds += other.audioMicroseconds
+            sum.charge += other.charge
+            sum.cost += other.cost
+            sum.unpricedCalls += other.unpricedCalls
         }
     }
 

@@ -50,3 +50,62 @@ static inline int tally_sqlite_config_no_memory_statistics(void) {
 static inline int tally_sqlite_db_config_int(sqlite3 *db, int option, int value) {
     return sqlite3_db_config(db, option, value, (int *)0);
 }
+
+/* Sums of more than 64 bits. A column of sums holds an INTEGER while the value fits in 64 bits, and past that a BLOB
+   of 16 bytes, the most significant first, two's complement. SQLite's own sum() stops at 64 bits and knows no such
+   blob. */
+struct tally_sqlite_wide {
+    __int128 sum;
+    int has_rows;
+};
+
+static inline __int128 tally_sqlite_wide_bytes(const unsigned char *bytes) {
+    unsigned __int128 value = 0;
+    for (int index = 0; index < 16; index++) value = value << 8 | bytes[index];
+    return (__int128)value;
+}
+
+/* The state is copied: SQLite aligns it to 8 bytes, which is less than 128-bit integers ask for. */
+static inline void tally_sqlite_wide_step(sqlite3_context *context, int count, sqlite3_value **values) {
+    (void)count;
+    void *place = sqlite3_aggregate_context(context, sizeof(struct tally_sqlite_wide));
+    if (!place) return sqlite3_result_error_nomem(context);
+    struct tally_sqlite_wide state;
+    __builtin_memcpy(&state, place, sizeof state);
+    __int128 amount;
+    if (sqlite3_value_type(values[0]) == SQLITE_INTEGER) {
+        amount = sqlite3_value_int64(values[0]);
+    } else if (sqlite3_value_type(values[0]) == SQLITE_BLOB && sqlite3_value_bytes(values[0]) == 16) {
+        amount = tally_sqlite_wide_bytes((const unsigned char *)sqlite3_value_blob(values[0]));
+    } else {
+        return sqlite3_result_error(context, "wide_sum of what is no sum", -1);
+    }
+    if (__builtin_add_overflow(state.sum, amount, &state.sum)) {
+        return sqlite3_result_error(context, "wide_sum of more than 128 bits", -1);
+    }
+    state.has_rows = 1;
+    __builtin_memcpy(place, &state, sizeof state);
+}
+
+static inline void tally_sqlite_wide_final(sqlite3_context *context) {
+    void *place = sqlite3_aggregate_context(context, 0);
+    struct tally_sqlite_wide state = {0, 0};
+    if (place) __builtin_memcpy(&state, place, sizeof state);
+    if (!state.has_rows) return sqlite3_result_null(context);
+    if ((__int128)(sqlite3_int64)state.sum == state.sum) {
+        return sqlite3_result_int64(context, (sqlite3_int64)state.sum);
+    }
+    unsigned char bytes[16];
+    for (int index = 15; index >= 0; index--) {
+        bytes[index] = (unsigned char)state.sum;
+        state.sum >>= 8;
+    }
+    sqlite3_result_blob(context, bytes, 16, SQLITE_TRANSIENT);
+}
+
+/* wide_sum(column): as sum(), over such a column, exact; null over no rows. For statements of ours alone. */
+static inline int tally_sqlite_register_wide_sum(sqlite3 *db) {
+    return sqlite3_create_function_v2(
+        db, "wide_sum", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY, (void *)0, (void *)0,
+        tally_sqlite_wide_step, tally_sqlite_wide_final, (void *)0);
+}

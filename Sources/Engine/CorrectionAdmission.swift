@@ -43,10 +43,11 @@ extension Admission {
                     code: "too_many_lots", field: "data.id",
                     detail: "the charge was taken from more than \(ChargeRecord.slicesMax) lots"))
         }
-        return .standing(
-            StandingCall(
-                original: original, position: position, occurredAt: record.occurredAt, isCall: isCall, call: call,
-                charge: charge))
+        let standing = StandingCall(
+            original: original, position: position, occurredAt: record.occurredAt, isCall: isCall, call: call,
+            charge: charge)
+        if let refusal = book.ledger.voidRefusal(of: standing) { return .refused(refusal) }
+        return .standing(standing)
     }
 
     /// The call that a correction names: of the org that it says or its sender is confined to, else among everybody's

@@ -146,7 +146,7 @@ public enum AnswerFormat {
         writer.member("cache_write_tokens", integer: totals.cacheWriteTokens)
         writer.member("reasoning_tokens", integer: totals.reasoningTokens)
         writer.member("images", integer: totals.images)
-        writer.member("audio_seconds", string: Decimal(mantissa: totals.audioMicroseconds, scale: 6).text)
+        writer.member("audio_seconds", string: Decimal.text(totals.audioMicroseconds, scale: 6))
         writer.member("credits", string: totals.charge.credits)
         writer.member("cost_usd", string: totals.cost.dollars)
         writer.member("unpriced_calls", integer: totals.unpricedCalls)

@@ -36,6 +36,11 @@ public struct LagoItem: Hashable, Sendable {
     /// UUID-shaped (RFC 9562 version 8) and always the same for (`subscription`, `transactionID`).
     public var lagoID: String { LagoItem.lagoID(subscription: subscription, transactionID: transactionID) }
 
+    /// The member that its cost came from.
+    public var costField: String {
+        LagoMetric(rawValue: code) == .cost ? LagoMetric.costField(of: self) : "properties.response_cost"
+    }
+
     static func lagoID(subscription: String, transactionID: String) -> String {
         var hash = SHA256()
         // A byte that is in no name parts the two.

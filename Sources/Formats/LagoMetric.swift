@@ -100,11 +100,21 @@ enum LagoMetric: String, CaseIterable {
         }
     }
 
+    /// Before the whole amount, in this order.
+    private static let costMembers = ["base_cost", "value"]
+    private static let centsField = "precise_total_amount_cents"
+
+    /// The member that `cost` takes.
+    static func costField(of item: LagoItem) -> String {
+        let member = costMembers.first { !Scalar(item.properties[$0]).isAbsent }
+        return member.map { "properties." + $0 } ?? centsField
+    }
+
     private static func cost(_ item: LagoItem) throws(Parked) -> Decimal {
-        for name in ["base_cost", "value"] {
+        for name in costMembers {
             if let cost = try Take.cost(Scalar(item.properties[name]), "properties." + name) { return cost }
         }
-        let field = "precise_total_amount_cents"
+        let field = centsField
         let cents = item.preciseTotalAmountCents.map { Scalar.text($0) } ?? .absent
         guard let cents = try Take.cost(cents, field) else {
             throw Parked(code: "missing_value", field: "properties.value", detail: "is missing")

@@ -11,7 +11,7 @@ public protocol StatementFormat: Sendable {
 
     func begin(_ head: StatementHead, into bytes: inout [UInt8])
     /// - Parameter balance: after the movement: the opening balance and all lines to this one.
-    mutating func line(_ entry: StatementEntry, balance: Money, into bytes: inout [UInt8])
+    mutating func line(_ entry: StatementEntry, balance: MoneySum, into bytes: inout [UInt8])
     func end(_ head: StatementHead, into bytes: inout [UInt8])
 }
 
@@ -46,7 +46,7 @@ public struct StatementCSV: StatementFormat {
         balance("opening", head.totals.opening, at: head.period.from, into: &bytes)
     }
 
-    public func line(_ entry: StatementEntry, balance: Money, into bytes: inout [UInt8]) {
+    public func line(_ entry: StatementEntry, balance: MoneySum, into bytes: inout [UInt8]) {
         let movement = entry.movement
         let cells = [
             String(entry.position), entry.time.rfc3339, movement.kind.name, movement.amount.credits, balance.credits,
@@ -62,7 +62,7 @@ public struct StatementCSV: StatementFormat {
         balance("closing", head.totals.closing, at: head.period.to, into: &bytes)
     }
 
-    private func balance(_ what: String, _ balance: Money, at time: Timestamp?, into bytes: inout [UInt8]) {
+    private func balance(_ what: String, _ balance: MoneySum, at time: Timestamp?, into bytes: inout [UInt8]) {
         bytes += ",\(time?.rfc3339 ?? ""),\(what),,\(balance.credits),,,,,,,\r\n".utf8
     }
 
@@ -101,7 +101,7 @@ public struct StatementJSON: StatementFormat {
         bytes += ",\"lines\":[".utf8
     }
 
-    public mutating func line(_ entry: StatementEntry, balance: Money, into bytes: inout [UInt8]) {
+    public mutating func line(_ entry: StatementEntry, balance: MoneySum, into bytes: inout [UInt8]) {
         if !isFirst { bytes += ",\n".utf8 }
         isFirst = false
         var json = JSONWriter()
@@ -134,7 +134,7 @@ public struct StatementJSON: StatementFormat {
     }
 
     /// A line as an object.
-    public static func write(_ entry: StatementEntry, balance: Money, into json: inout JSONWriter) {
+    public static func write(_ entry: StatementEntry, balance: MoneySum, into json: inout JSONWriter) {
         let movement = entry.movement
         json.object { json in
             json.member("position", integer: entry.position)
@@ -172,7 +172,7 @@ public struct StatementText: StatementFormat {
         row("opening", "", head.totals.opening, into: &bytes)
     }
 
-    public func line(_ entry: StatementEntry, balance: Money, into bytes: inout [UInt8]) {
+    public func line(_ entry: StatementEntry, balance: MoneySum, into bytes: inout [UInt8]) {
         let movement = entry.movement
         bytes += StatementText.right(String(entry.position), 9).utf8
         bytes += "  \(entry.time.rfc3339)  ".utf8
@@ -191,7 +191,7 @@ public struct StatementText: StatementFormat {
         row("closing", "", head.totals.closing, into: &bytes)
     }
 
-    private func row(_ what: String, _ count: String, _ amount: Money, into bytes: inout [UInt8]) {
+    private func row(_ what: String, _ count: String, _ amount: MoneySum, into bytes: inout [UInt8]) {
         bytes += StatementText.left("", 11).utf8
         bytes += StatementText.left(what, 22).utf8
         bytes += StatementText.right(count, 18).utf8

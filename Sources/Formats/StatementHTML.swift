@@ -43,12 +43,13 @@ public struct StatementHTML: StatementFormat {
         bytes += html.utf8
     }
 
-    public func line(_ entry: StatementEntry, balance: Money, into bytes: inout [UInt8]) {
+    public func line(_ entry: StatementEntry, balance: MoneySum, into bytes: inout [UInt8]) {
         let movement = entry.movement
         var html = "<tr><td class=\"t\">\(Self.time(entry.time))</td><td class=\"n\">\(entry.position)</td>"
         html += "<td class=\"t\">\(Self.single(movement.kind))</td>"
         html += "<td>\(Self.escaped(StatementWords.details(entry)))</td>"
-        html += "<td class=\"n\">\(amount(movement.amount))</td><td class=\"n\">\(amount(balance))</td></tr>\n"
+        html += "<td class=\"n\">\(amount(MoneySum(movement.amount)))</td>"
+        html += "<td class=\"n\">\(amount(balance))</td></tr>\n"
         bytes += html.utf8
     }
 
@@ -66,13 +67,13 @@ public struct StatementHTML: StatementFormat {
 
     // MARK: - Parts
 
-    private func sum(_ what: String, _ count: Int64?, _ sum: Money, isBalance: Bool = false) -> String {
+    private func sum(_ what: String, _ count: Int64?, _ sum: MoneySum, isBalance: Bool = false) -> String {
         let count = count.map { Self.grouped($0) } ?? ""
         return "<tr\(isBalance ? " class=\"b\"" : "")><td>\(what)</td><td class=\"n\">\(count)</td>"
             + "<td class=\"n\">\(amount(sum))</td><td class=\"n\">\(dollars(sum))</td></tr>\n"
     }
 
-    private func balance(_ what: String, _ time: Timestamp?, _ balance: Money) -> String {
+    private func balance(_ what: String, _ time: Timestamp?, _ balance: MoneySum) -> String {
         let time = time.map { Self.time($0) } ?? ""
         return "<tr class=\"b\"><td class=\"t\">\(time)</td><td></td><td colspan=\"3\">\(what)</td>"
             + "<td class=\"n\">\(amount(balance))</td></tr>\n"
@@ -83,15 +84,15 @@ public struct StatementHTML: StatementFormat {
     }
 
     /// "-1,234.50" with a real minus sign, all amounts of the page with as many decimals.
-    private func amount(_ money: Money) -> String { Self.fixed(money.nanos, scale: 6, decimals: decimals) }
+    private func amount(_ money: MoneySum) -> String { Self.fixed(money.nanos, scale: 6, decimals: decimals) }
 
-    private func dollars(_ money: Money) -> String {
+    private func dollars(_ money: MoneySum) -> String {
         Self.fixed(money.nanos, scale: 9, decimals: decimals + 3)
     }
 
     /// nanos x 10^-scale; `decimals` must hold all that is not zero.
-    private static func fixed(_ nanos: Int64, scale: Int, decimals: Int) -> String {
-        var unit: UInt64 = 1
+    private static func fixed(_ nanos: Int128, scale: Int, decimals: Int) -> String {
+        var unit: UInt128 = 1
         for _ in 0..<scale { unit *= 10 }
         let (whole, fraction) = nanos.magnitude.quotientAndRemainder(dividingBy: unit)
         let digits = String(fraction)

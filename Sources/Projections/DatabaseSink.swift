@@ -143,9 +143,9 @@ public final class DatabaseSink: RowSink {
             if isThere {
                 digest.remove(before.canonical)
                 // Not SQLite's own sum: where one does not fit in 64 bits, it goes on in floating point.
-                guard cells.add(before, from: width) else { throw SumOverflow(table: table.name) }
+                cells.add(before, from: width)
             }
-            if (width..<cells.count).allSatisfy({ cells[$0].integer == 0 }) {
+            if cells.areZero(from: width) {
                 if isThere { try delete(cells, from: table, pool: &pool) }
                 continue
             }

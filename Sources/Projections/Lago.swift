@@ -7,7 +7,7 @@ internal import Schemas
 /// became of the batches (contract 6).
 public struct Lago: BookProjection {
     public static let name = "lago"
-    public static let schemaVersion = 2
+    public static let schemaVersion = 3
     public static var schema: [UInt8] { Schema.book + Schema.lago }
     static let ownTables = [openLines, lines, batches, windows, received]
     /// Until the first window is closed.
@@ -62,9 +62,9 @@ public struct Lago: BookProjection {
         if record.door == .lago { arrived.append((record.event.id, record.position)) }
         switch record.event.fact {
         case .call(let call):
-            try add(call, isCall: true, outcome: outcome, record: record)
+            add(call, isCall: true, outcome: outcome, record: record)
         case .usage(let call):
-            try add(call, isCall: false, outcome: outcome, record: record)
+            add(call, isCall: false, outcome: outcome, record: record)
         case .callVoided(let voided):
             if let standing = voided.unwinds { try unwind(standing, record: record, log: log) }
         case .callAmended(let amended):
@@ -73,7 +73,7 @@ public struct Lago: BookProjection {
             let usage = LineUsage(
                 call: amended.call, isCall: standing.isCall, at: standing.occurredAt,
                 charge: outcome.rating?.charge ?? .zero, invoiced: outcome.charge?.invoiced ?? .zero)
-            try add(usage, sign: 1, subscription: outcome.subscription, position: record.position)
+            add(usage, sign: 1, subscription: outcome.subscription, position: record.position)
         case .lagoWindowClosed(let closed):
             close(closed, position: record.position)
         case .lagoBatchDelivered(let delivery):
@@ -85,13 +85,13 @@ public struct Lago: BookProjection {
         }
     }
 
-    private mutating func add(_ call: Call, isCall: Bool, outcome: borrowing Outcome, record: Record) throws {
+    private mutating func add(_ call: Call, isCall: Bool, outcome: borrowing Outcome, record: Record) {
         var invoiced = Money.zero
         for movement in outcome.movements { invoiced += movement.invoiced }
         let usage = LineUsage(
             call: call, isCall: isCall, at: record.occurredAt, charge: outcome.rating?.charge ?? .zero,
             invoiced: invoiced)
-        try add(usage, sign: 1, subscription: outcome.subscription, position: record.position)
+        add(usage, sign: 1, subscription: outcome.subscription, position: record.position)
     }
 
     /// Takes a call out of the line it is in while that is open; from a sealed one, into a new line with the
@@ -101,17 +101,15 @@ public struct Lago: BookProjection {
             call: try standing.call(in: log), isCall: standing.isCall, at: standing.occurredAt,
             charge: standing.charge.total, invoiced: standing.charge.invoiced)
         let subscription = rows.catalog(at: standing.position).subscription(for: usage.call, at: usage.at)
-        try add(usage, sign: -1, subscription: subscription, position: record.position)
+        add(usage, sign: -1, subscription: subscription, position: record.position)
     }
 
-    private mutating func add(_ usage: LineUsage, sign: Int64, subscription: Name?, position: UInt64) throws {
+    private mutating func add(_ usage: LineUsage, sign: Int64, subscription: Name?, position: UInt64) {
         guard usage.isAny, let subscription else { return }
         let place = open.place(of: usage.call, at: usage.at, subscription: subscription, windowSeconds: windowSeconds)
         if open.needsLine(at: place) { open[place] = LagoSums(at: usage.at, position: position) }
         if !open.change(at: place) { changed.append(open.key(at: place)) }
-        guard open.add(usage, sign: sign, position: position, at: place) else {
-            throw SumOverflow(table: Lago.openLines.name)
-        }
+        open.add(usage, sign: sign, position: position, at: place)
         // A call that was taken back before its line was sealed leaves nothing to tell.
         if sign < 0, open[place]?.isZero == true {
             let key = open.key(at: place)

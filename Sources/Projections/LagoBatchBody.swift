@@ -30,7 +30,7 @@ public enum LagoBatchBody {
         text += ",\"properties\":{"
         dimensions(line, into: &text)
         for (name, count) in [
-            ("calls", sums.calls), ("input_tokens", sums.inputTokens), ("output_tokens", sums.outputTokens),
+            ("calls", Int128(sums.calls)), ("input_tokens", sums.inputTokens), ("output_tokens", sums.outputTokens),
             ("cache_read_tokens", sums.cacheReadTokens), ("cache_write_tokens", sums.cacheWriteTokens),
             ("reasoning_tokens", sums.reasoningTokens),
         ] { text += ",\"\(name)\":\(count)" }
@@ -39,7 +39,7 @@ public enum LagoBatchBody {
             ("images", sums.images), ("characters", sums.characters), ("searches", sums.searches),
         ] where count != 0 { text += ",\"\(name)\":\(count)" }
         if sums.audioMicros != 0 {
-            text += ",\"audio_seconds\":\(Decimal(mantissa: sums.audioMicros, scale: 6).text)"
+            text += ",\"audio_seconds\":\(Decimal.text(sums.audioMicros, scale: 6))"
         }
         text += ",\"credits\":\"\(sums.charge.credits)\""
         end(line, batch: batch, into: &text)
@@ -84,5 +84,5 @@ public enum LagoBatchBody {
     }
 
     /// 10^7 n$ are a cent.
-    private static func cents(_ amount: Money) -> String { Decimal(mantissa: amount.nanos, scale: 7).text }
+    private static func cents(_ amount: MoneySum) -> String { Decimal.text(amount.nanos, scale: 7) }
 }

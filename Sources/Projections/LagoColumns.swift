@@ -8,9 +8,9 @@ enum LagoColumns {
         .integer("operation"),
     ]
     static let sums: [Table.Column] = [
-        .integer("calls"), .integer("input_tokens"), .integer("output_tokens"), .integer("cache_read_tokens"),
-        .integer("cache_write_tokens"), .integer("reasoning_tokens"), .integer("images"), .integer("audio_micros"),
-        .integer("characters"), .integer("searches"), .integer("charge"), .integer("invoiced"), .integer("last_at"),
+        .integer("calls"), .sum("input_tokens"), .sum("output_tokens"), .sum("cache_read_tokens"),
+        .sum("cache_write_tokens"), .sum("reasoning_tokens"), .sum("images"), .sum("audio_micros"),
+        .sum("characters"), .sum("searches"), .sum("charge"), .sum("invoiced"), .integer("last_at"),
         .integer("first_position"), .integer("last_position"),
     ]
     /// Among the values of a batch: its state; detail and position of the state come after it.
@@ -34,17 +34,17 @@ enum LagoColumns {
 
     static func fill(_ cells: inout RowCells, _ sums: LagoSums) {
         cells.integer(sums.calls)
-        cells.integer(sums.inputTokens)
-        cells.integer(sums.outputTokens)
-        cells.integer(sums.cacheReadTokens)
-        cells.integer(sums.cacheWriteTokens)
-        cells.integer(sums.reasoningTokens)
-        cells.integer(sums.images)
-        cells.integer(sums.audioMicros)
-        cells.integer(sums.characters)
-        cells.integer(sums.searches)
-        cells.integer(sums.charge.nanos)
-        cells.integer(sums.invoiced.nanos)
+        cells.sum(sums.inputTokens)
+        cells.sum(sums.outputTokens)
+        cells.sum(sums.cacheReadTokens)
+        cells.sum(sums.cacheWriteTokens)
+        cells.sum(sums.reasoningTokens)
+        cells.sum(sums.images)
+        cells.sum(sums.audioMicros)
+        cells.sum(sums.characters)
+        cells.sum(sums.searches)
+        cells.sum(sums.charge.nanos)
+        cells.sum(sums.invoiced.nanos)
         cells.integer(sums.lastAt.microseconds)
         cells.integer(Int64(sums.firstPosition))
         cells.integer(Int64(sums.lastPosition))
@@ -76,17 +76,17 @@ enum LagoColumns {
         var sums = LagoSums(
             at: Timestamp(microseconds: row.integer(at: first + 12)), position: UInt64(row.integer(at: first + 13)))
         sums.calls = row.integer(at: first)
-        sums.inputTokens = row.integer(at: first + 1)
-        sums.outputTokens = row.integer(at: first + 2)
-        sums.cacheReadTokens = row.integer(at: first + 3)
-        sums.cacheWriteTokens = row.integer(at: first + 4)
-        sums.reasoningTokens = row.integer(at: first + 5)
-        sums.images = row.integer(at: first + 6)
-        sums.audioMicros = row.integer(at: first + 7)
-        sums.characters = row.integer(at: first + 8)
-        sums.searches = row.integer(at: first + 9)
-        sums.charge = BookRows.money(row, first + 10)
-        sums.invoiced = BookRows.money(row, first + 11)
+        sums.inputTokens = row.sum(at: first + 1)
+        sums.outputTokens = row.sum(at: first + 2)
+        sums.cacheReadTokens = row.sum(at: first + 3)
+        sums.cacheWriteTokens = row.sum(at: first + 4)
+        sums.reasoningTokens = row.sum(at: first + 5)
+        sums.images = row.sum(at: first + 6)
+        sums.audioMicros = row.sum(at: first + 7)
+        sums.characters = row.sum(at: first + 8)
+        sums.searches = row.sum(at: first + 9)
+        sums.charge = MoneySum(nanos: row.sum(at: first + 10))
+        sums.invoiced = MoneySum(nanos: row.sum(at: first + 11))
         sums.lastPosition = UInt64(row.integer(at: first + 14))
         return sums
     }

@@ -48,20 +48,20 @@ extension LagoLineKey: Comparable {
 /// Sums of a line.
 public struct LagoSums: Hashable, Sendable {
     public var calls: Int64 = 0
-    public var inputTokens: Int64 = 0
-    public var outputTokens: Int64 = 0
-    public var cacheReadTokens: Int64 = 0
-    public var cacheWriteTokens: Int64 = 0
-    public var reasoningTokens: Int64 = 0
-    public var images: Int64 = 0
+    public var inputTokens: Int128 = 0
+    public var outputTokens: Int128 = 0
+    public var cacheReadTokens: Int128 = 0
+    public var cacheWriteTokens: Int128 = 0
+    public var reasoningTokens: Int128 = 0
+    public var images: Int128 = 0
     /// Seconds x 10^6.
-    public var audioMicros: Int64 = 0
-    public var characters: Int64 = 0
-    public var searches: Int64 = 0
-    public var charge: Money = .zero
+    public var audioMicros: Int128 = 0
+    public var characters: Int128 = 0
+    public var searches: Int128 = 0
+    public var charge = MoneySum.zero
     /// Part of the charge that is due: overage under a plan that invoices it. Negative in a line that takes back more
     /// than it adds.
-    public var invoiced: Money = .zero
+    public var invoiced = MoneySum.zero
     /// The latest call's own time: inside the window.
     public var lastAt: Timestamp
     public var firstPosition: UInt64
@@ -73,45 +73,42 @@ public struct LagoSums: Hashable, Sendable {
         lastPosition = position
     }
 
-    /// Adds one call, or with a sign of -1 takes it out. False when a sum does not fit in 64 bits.
-    mutating func add(_ usage: LineUsage, sign: Int64, position: UInt64) -> Bool {
-        var fits = true
-        func add(_ amount: Int64?, to sum: inout Int64) {
-            let (total, overflow) = sum.addingReportingOverflow((amount ?? 0) * sign)
-            if overflow { fits = false } else { sum = total }
-        }
-        add(usage.isCall && Quota.uses(usage.call, plan: nil) ? 1 : 0, to: &calls)
+    /// Adds one call, or with a sign of -1 takes it out.
+    mutating func add(_ usage: LineUsage, sign: Int64, position: UInt64) {
+        if usage.isCall && Quota.uses(usage.call, plan: nil) { calls += sign }
         if let usage = usage.call.usage {
+            func add(_ count: Int64?, to sum: inout Int128) {
+                if let count { sum += Int128(count) * Int128(sign) }
+            }
             add(usage.inputTokens, to: &inputTokens)
             add(usage.outputTokens, to: &outputTokens)
             add(usage.cacheReadTokens, to: &cacheReadTokens)
             add(usage.cacheWriteTokens, to: &cacheWriteTokens)
             add(usage.reasoningTokens, to: &reasoningTokens)
             add(usage.images, to: &images)
-            add(usage.audioSeconds.flatMap { $0.rescaled(to: 6) }, to: &audioMicros)
+            if let seconds = usage.audioSeconds { audioMicros += seconds.sum(of: 6) * Int128(sign) }
             add(usage.characters, to: &characters)
             add(usage.searches, to: &searches)
         }
-        add(usage.charge.nanos, to: &charge.nanos)
-        add(usage.invoiced.nanos, to: &invoiced.nanos)
+        charge.nanos += Int128(usage.charge.nanos) * Int128(sign)
+        invoiced.nanos += Int128(usage.invoiced.nanos) * Int128(sign)
         lastAt = max(lastAt, usage.at)
         lastPosition = position
-        return fits
     }
 
     /// Whether there is nothing to tell of the line.
     var isZero: Bool {
         let sums = [
-            calls, inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens, reasoningTokens, images, audioMicros,
-            characters, searches, charge.nanos, invoiced.nanos,
+            Int128(calls), inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens, reasoningTokens, images,
+            audioMicros, characters, searches, charge.nanos, invoiced.nanos,
         ]
         return sums.allSatisfy { $0 == 0 }
     }
 
     /// What Lago is to be told is due: never negative, since no event of Lago's takes an amount back.
-    public var due: Money { max(.zero, invoiced) }
+    public var due: MoneySum { max(.zero, invoiced) }
     /// What was due before and is not any more: for a credit note, which is not usage.
-    public var creditDue: Money { max(.zero, -invoiced) }
+    public var creditDue: MoneySum { max(.zero, -invoiced) }
 
     /// How many Lago events a line of these sums gives.
     var eventCount: Int { invoiced > .zero ? 2 : 1 }

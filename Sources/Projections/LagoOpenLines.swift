@@ -80,9 +80,10 @@ struct LagoOpenLines {
         return wasChanged
     }
 
-    /// Adds to the line in its place; false when a sum does not fit, or there is no line.
-    mutating func add(_ usage: LineUsage, sign: Int64, position: UInt64, at place: Int) -> Bool {
-        entries[place].sums?.add(usage, sign: sign, position: position) ?? false
+    /// Adds to the line in its place; there must be one.
+    mutating func add(_ usage: LineUsage, sign: Int64, position: UInt64, at place: Int) {
+        precondition(entries[place].sums != nil, "there is no line at place \(place)")
+        entries[place].sums?.add(usage, sign: sign, position: position)
     }
 
     subscript(key: LagoLineKey) -> LagoSums? {

@@ -49,17 +49,17 @@ public struct LagoPartsFold {
         }
         switch record.event.fact {
         case .call(let call):
-            try add(part(call, isCall: true, at: record.occurredAt), by: controls.catalog)
+            add(part(call, isCall: true, at: record.occurredAt), by: controls.catalog)
         case .usage(let call):
-            try add(part(call, isCall: false, at: record.occurredAt), by: controls.catalog)
+            add(part(call, isCall: false, at: record.occurredAt), by: controls.catalog)
         case .callVoided(let voided):
             try unwind(voided.unwinds, record)
         case .callAmended(let amended):
             guard let standing = amended.unwinds else { return [] }
             try unwind(standing, record)
-            try add(part(amended.call, isCall: standing.isCall, at: standing.occurredAt), by: controls.catalog)
+            add(part(amended.call, isCall: standing.isCall, at: standing.occurredAt), by: controls.catalog)
         case .lagoWindowClosed(let closed):
-            return try close(closed, at: record.position)
+            return close(closed, at: record.position)
         default: break
         }
         return []
@@ -72,10 +72,10 @@ public struct LagoPartsFold {
             isCall: standing.isCall, occurredAt: standing.occurredAt, charge: standing.charge.total,
             invoiced: standing.charge.invoiced)
         // It went to the subscription of its own time's rules.
-        try add(part, by: controls.catalog(at: standing.position))
+        add(part, by: controls.catalog(at: standing.position))
     }
 
-    private mutating func add(_ part: LagoLinePart, by catalog: Catalog) throws {
+    private mutating func add(_ part: LagoLinePart, by catalog: Catalog) {
         guard part.usage.isAny, let subscription = catalog.subscription(for: part.call, at: part.occurredAt) else {
             return
         }
@@ -86,29 +86,27 @@ public struct LagoPartsFold {
             operation: part.call.operation)
         open[key, default: []].append(part)
         // A line of which nothing remains is not told, and a later one of its key begins afresh.
-        if part.sign < 0, let parts = open[key], try LagoPartsFold.sums(of: parts).isZero { open[key] = nil }
+        if part.sign < 0, let parts = open[key], LagoPartsFold.sums(of: parts).isZero { open[key] = nil }
     }
 
     private mutating func close(
         _ closed: LagoWindowClosed, at position: UInt64
-    ) throws -> [(line: LagoLine, parts: [LagoLinePart])] {
+    ) -> [(line: LagoLine, parts: [LagoLinePart])] {
         windowSeconds = closed.windowSeconds
         let through = closed.through.microseconds
         let ended = open.filter { $0.key.windowEnd * Timestamp.microsecondsPerSecond <= through }
         for key in ended.keys { open[key] = nil }
-        return try LagoSealed(try ended.mapValues(LagoPartsFold.sums), closedBy: position).lines.map { line in
-            guard let parts = ended[line.key] else { throw SumOverflow(table: Lago.lines.name) }
+        return LagoSealed(ended.mapValues(LagoPartsFold.sums), closedBy: position).lines.map { line in
+            guard let parts = ended[line.key] else { preconditionFailure("the line \(line.id) was not open") }
             return (line, parts)
         }
     }
 
     /// What parts add up to. At least one.
-    public static func sums(of parts: [LagoLinePart]) throws -> LagoSums {
+    public static func sums(of parts: [LagoLinePart]) -> LagoSums {
         guard let first = parts.first else { preconditionFailure("a line without parts") }
         var sums = LagoSums(at: first.occurredAt, position: first.position)
-        for part in parts where !sums.add(part.usage, sign: part.sign, position: part.position) {
-            throw SumOverflow(table: Lago.lines.name)
-        }
+        for part in parts { sums.add(part.usage, sign: part.sign, position: part.position) }
         return sums
     }
 }

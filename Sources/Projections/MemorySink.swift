@@ -6,9 +6,37 @@ public final class MemorySink: RowSink {
     public private(set) var digest = MultisetDigest()
     public var prefersKeyOrder: Bool { false }
     /// By the canonical bytes of a key, which begin with the table's tag.
-    private var sums: [Key: [Int64]] = [:]
+    private var sums: [Key: Sums] = [:]
     /// The canonical bytes of a row by those of its key.
     private var rows: [Key: [UInt8]] = [:]
+
+    /// The sums of a row: twice as wide only where one has to be.
+    private enum Sums {
+        case narrow([Int64])
+        case wide([Int128])
+
+        init(_ cells: borrowing RowCells, from first: Int) {
+            var narrow: [Int64] = []
+            var wide: [Int128] = []
+            narrow.reserveCapacity(cells.count - first)
+            for index in first..<cells.count {
+                if wide.isEmpty && cells[index].kind == .integer {
+                    narrow.append(cells[index].integer)
+                } else {
+                    if wide.isEmpty { wide = narrow.map { Int128($0) } }
+                    wide.append(cells.sum(index))
+                }
+            }
+            self = wide.isEmpty ? .narrow(narrow) : .wide(wide)
+        }
+
+        func fill(_ cells: inout RowCells) {
+            switch self {
+            case .narrow(let sums): for sum in sums { cells.integer(sum) }
+            case .wide(let sums): for sum in sums { cells.sum(sum) }
+            }
+        }
+    }
 
     /// An array would be hashed byte by byte.
     private struct Key: Hashable {
@@ -27,23 +55,23 @@ public final class MemorySink: RowSink {
 
     public func add(_ count: Int, to table: Table, _ fill: (Int, inout RowCells) -> Void) throws {
         precondition(table.kind == .sums, "table \(table.name) has no sums")
-        let columns = table.keys.count..<table.keys.count + table.values.count
+        let width = table.keys.count
         var cells = RowCells()
+        var before = RowCells()
         var digest = digest
         for index in 0..<count {
             table.fill(&cells, index, fill)
             let key = key(of: cells, table)
-            if let before = sums[key] {
-                let added = columns.map { cells[$0].integer }
-                cells.truncate(to: columns.lowerBound)
-                for sum in before { cells.integer(sum) }
-                digest.remove(cells.canonical)
-                guard cells.add(added, from: columns.lowerBound) else { throw SumOverflow(table: table.name) }
+            if let known = sums[key] {
+                before.begin(with: cells, cells: width)
+                known.fill(&before)
+                digest.remove(before.canonical)
+                cells.add(before, from: width)
             }
-            if columns.allSatisfy({ cells[$0].integer == 0 }) {
+            if cells.areZero(from: width) {
                 sums[key] = nil
             } else {
-                sums[key] = columns.map { cells[$0].integer }
+                sums[key] = Sums(cells, from: width)
                 digest.add(cells.canonical)
             }
         }

@@ -60,7 +60,7 @@ public struct OrgHistory {
 
     /// Sums over the calls of the period as they stand.
     public struct Totals: Sendable {
-        public var sums = [Int64](repeating: 0, count: 8)
+        public var sums = [Int128](repeating: 0, count: 8)
         public static let names = [
             "calls", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
             "charged_credits", "unpriced_calls",
@@ -165,15 +165,14 @@ public struct OrgHistory {
                 call.usage?.cacheReadTokens, call.usage?.cacheWriteTokens, call.usage?.reasoningTokens,
                 usage.charge.nanos, version.isUnpriced ? 1 : 0,
             ]
-            for (index, count) in counts.enumerated() { totals.sums[index] += sign * (count ?? 0) }
+            for (index, count) in counts.enumerated() { totals.sums[index] += Int128(sign) * Int128(count ?? 0) }
         }
         guard usage.isAny, let subscription = version.subscription, subscriptions.contains(subscription) else { return }
         let key = LagoLineKey(
             subscription: subscription, windowStart: LagoLineKey.windowStart(of: usage.at, seconds: windowSeconds),
             windowSeconds: windowSeconds, provider: call.provider, model: call.model, operation: call.operation)
         var line = open[key] ?? Line(key: key, sums: LagoSums(at: usage.at, position: position), shares: [])
-        // What does not fit stops the Lago fold, which says so.
-        _ = line.sums.add(usage, sign: sign, position: position)
+        line.sums.add(usage, sign: sign, position: position)
         line.shares.append(Share(position: position, sign: sign))
         open[key] = sign < 0 && line.sums.isZero ? nil : line
     }

@@ -55,8 +55,7 @@ final class ProgressBoard: Sendable {
     private static func takeWaiters(of state: inout State) -> [CheckedContinuation<Void, Never>] {
         if state.waiters.isEmpty { return [] }
         // Nobody should wait for one that does not move.
-        var isStopped = state.isStopping
-        if case .stopped = state.shown.state { isStopped = true }
+        let isStopped = state.isStopping || state.shown.state.isStopped
         var taken: [CheckedContinuation<Void, Never>] = []
         for (id, waiter) in state.waiters where isStopped || waiter.position <= state.shown.progress {
             taken.append(waiter.continuation)

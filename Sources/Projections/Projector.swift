@@ -76,7 +76,8 @@ actor Projector<P: Projection>: ProjectorDriver {
             shown.progress = file.position
             shown.recordedAt = file.recordedAt
             shown.digest = file.digest
-            shown.state = .catchingUp
+            // One that has stopped and tries again has not moved yet: nobody is told its old numbers meanwhile.
+            if !shown.state.isStopped { shown.state = .catchingUp }
             shown.generation += 1
         }
     }
@@ -184,6 +185,7 @@ actor Projector<P: Projection>: ProjectorDriver {
             shown.progress = reached
             shown.recordedAt = recordedAt
             shown.digest = sink.digest
+            if shown.state.isStopped { shown.state = .catchingUp }
             shown.flushes += 1
         }
     }

@@ -10,6 +10,10 @@ public struct ProjectorStatus: Hashable, Sendable {
         /// Does not move: the reason, with the position where it has one. The others go on.
         case stopped(String)
 
+        var isStopped: Bool {
+            if case .stopped = self { true } else { false }
+        }
+
         public var name: String {
             switch self {
             case .catchingUp: "catching_up"

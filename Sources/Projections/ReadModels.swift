@@ -63,6 +63,18 @@ public final class ReadModels: Sendable {
         }
     }
 
+    /// Waits until every read model that moves has seen all that the log has now, that long at most: so that a folder
+    /// at rest is level. Nothing is lost without it; the next start goes on from where they are.
+    public func settle(timeoutMilliseconds: Int) async {
+        let end = source.highWater
+        let until = SteadyClock.nanoseconds() + UInt64(timeoutMilliseconds) * 1_000_000
+        for projector in projectors {
+            let now = SteadyClock.nanoseconds()
+            guard now < until else { return }
+            await wait(projector.name, until: end, timeoutMilliseconds: Int((until - now) / 1_000_000))
+        }
+    }
+
     /// Lets each projector finish its transaction, and closes all files. Progress is kept: a start goes on from there.
     public func stop() async {
         for projector in projectors { projector.board.stop() }

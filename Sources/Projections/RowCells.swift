@@ -79,6 +79,13 @@ public struct RowCells: ~Copyable {
         end(.integer, integer: value)
     }
 
+    /// An integer, or 16 bytes when it does not fit in one (`WideInteger`).
+    public mutating func sum(_ value: Int128) {
+        if let narrow = Int64(exactly: value) { return integer(narrow) }
+        WideInteger.bytes(value).withUnsafeBytes { append(3, $0) }
+        end(.blob)
+    }
+
     public mutating func text(_ value: String) {
         var value = value
         value.withUTF8 { append(2, UnsafeRawBufferPointer($0)) }
@@ -264,28 +271,39 @@ public struct RowCells: ~Copyable {
         return nil
     }
 
-    /// Adds the integers of another row of the same table from cell `first` on; false when a sum does not fit.
-    mutating func add(_ other: borrowing RowCells, from first: Int) -> Bool {
+    /// Adds the sums of another row of the same table from cell `first` on.
+    mutating func add(_ other: borrowing RowCells, from first: Int) {
         for index in first..<count {
-            guard add(other[index].integer, at: index) else { return false }
+            guard self[index].kind == .integer, other[index].kind == .integer else {
+                return addWide(other, from: index)
+            }
+            let (sum, overflow) = cells[index].integer.addingReportingOverflow(other[index].integer)
+            if overflow { return addWide(other, from: index) }
+            cells[index].integer = sum
+            UnsafeMutableRawPointer(bytes + cells[index].end - 8).storeBytes(of: sum.bigEndian, as: Int64.self)
         }
-        return true
     }
 
-    /// Adds to the integers from cell `first` on; false when a sum does not fit.
-    mutating func add(_ amounts: [Int64], from first: Int) -> Bool {
-        for index in amounts.indices {
-            guard add(amounts[index], at: first + index) else { return false }
-        }
-        return true
+    /// The same where cells change their length: all from `first` on are made anew.
+    private mutating func addWide(_ other: borrowing RowCells, from first: Int) {
+        var sums: [Int128] = []
+        for index in first..<count { sums.append(sum(index) + other.sum(index)) }
+        truncate(to: first)
+        for value in sums { sum(value) }
     }
 
-    private mutating func add(_ amount: Int64, at index: Int) -> Bool {
-        precondition(self[index].kind == .integer, "cell \(index) is no integer")
-        let (sum, overflow) = cells[index].integer.addingReportingOverflow(amount)
-        cells[index].integer = sum
-        UnsafeMutableRawPointer(bytes + cells[index].end - 8).storeBytes(of: sum.bigEndian, as: Int64.self)
-        return !overflow
+    /// What a cell of a sum holds.
+    func sum(_ index: Int) -> Int128 {
+        if self[index].kind == .integer { return Int128(self[index].integer) }
+        guard self[index].kind == .blob, let sum = WideInteger.value(content(index)) else {
+            preconditionFailure("cell \(index) is no sum")
+        }
+        return sum
+    }
+
+    /// Whether the sums from `first` on are all 0. One that is no integer never is.
+    func areZero(from first: Int) -> Bool {
+        (first..<count).allSatisfy { self[$0].kind == .integer && self[$0].integer == 0 }
     }
 
     func value(_ index: Int) -> Value {

@@ -14,7 +14,7 @@ public protocol RowSink: AnyObject {
     var digest: MultisetDigest { get }
     /// Whether rows with neighbouring keys cost less one after the other.
     var prefersKeyOrder: Bool { get }
-    /// Adds to rows of a `.sums` table; each key at most once. Throws `SumOverflow`.
+    /// Adds to rows of a `.sums` table; each key at most once.
     func add(_ count: Int, to table: Table, _ fill: (Int, inout RowCells) -> Void) throws
     /// Adds rows to an `.appended` table. A key that is there already is an error.
     func append(_ count: Int, to table: Table, _ fill: (Int, inout RowCells) -> Void) throws
@@ -60,10 +60,4 @@ extension Table {
         cells.begin(tag: tag)
         for cell in key { cells.append(cell) }
     }
-}
-
-/// A sum went out of 64 bits: admission has to refuse what could lead there.
-public struct SumOverflow: Error, Hashable, Sendable, CustomStringConvertible {
-    public var table: String
-    public var description: String { "a sum in table \(table) does not fit in 64 bits" }
 }

@@ -3,7 +3,7 @@
 public struct Table: Sendable {
     /// How rows come about.
     public enum Kind: Sendable {
-        /// Values are integers, changed only by adding to them. A row of zeros is no row: it is not kept.
+        /// Values are integers and sums, changed only by adding to them. A row of zeros is no row: it is not kept.
         case sums
         /// Rows are put, replaced and removed as a whole.
         case rows
@@ -14,6 +14,8 @@ public struct Table: Sendable {
     /// A column and what its cells hold.
     public enum Column: Sendable {
         case integer(String)
+        /// An integer of up to 128 bits (`WideInteger`); in the schema the type is ANY, so that it is kept as it is.
+        case sum(String)
         case text(String)
         case blob(String)
         /// A name, kept once in the file's `names` table; the column holds its number, 0 when null.
@@ -21,7 +23,7 @@ public struct Table: Sendable {
 
         public var name: String {
             switch self {
-            case .integer(let name), .text(let name), .blob(let name), .name(let name): name
+            case .integer(let name), .sum(let name), .text(let name), .blob(let name), .name(let name): name
             }
         }
 

@@ -6,7 +6,7 @@ public import SQLite
 /// Sums what was used and what it cost by day, org, user, service, model, provider and whose key paid.
 public struct Tokens: Projection {
     public static let name = "tokens"
-    public static let schemaVersion = 2
+    public static let schemaVersion = 3
     public static var schema: [UInt8] { Schema.tokens }
     public static let tables = [sums, activity, controls, corrections, unpriced]
 
@@ -17,9 +17,9 @@ public struct Tokens: Projection {
             .integer("key_source"),
         ],
         values: [
-            .integer("calls"), .integer("input_tokens"), .integer("output_tokens"), .integer("cache_read_tokens"),
-            .integer("cache_write_tokens"), .integer("reasoning_tokens"), .integer("images"),
-            .integer("audio_micros"), .integer("charge"), .integer("cost"), .integer("unpriced_calls"),
+            .integer("calls"), .sum("input_tokens"), .sum("output_tokens"), .sum("cache_read_tokens"),
+            .sum("cache_write_tokens"), .sum("reasoning_tokens"), .sum("images"), .sum("audio_micros"),
+            .sum("charge"), .sum("cost"), .integer("unpriced_calls"),
         ])
     static let activity = Table(
         "activity", tag: 2, kind: .rows, keys: [.name("org")], values: [.integer("last_at")])
@@ -85,9 +85,9 @@ public struct Tokens: Projection {
 
     private mutating func add(_ call: Call, of position: UInt64, at time: Timestamp, isCall: Bool) throws {
         let rating = try controls.catalog.rateRemembering(call, at: time, countsCall: isCall)
-        let sums = try TokenSums(call, isCall: isCall, rating: rating)
+        let sums = TokenSums(call, isCall: isCall, rating: rating)
         if let reason = rating.unpriced { unpriced.add(call, at: position, occurredAt: time, reason: reason) }
-        let row = try add(sums, of: call, at: time)
+        let row = add(sums, of: call, at: time)
         if pending[row].lastAt.map({ $0 < time }) ?? true { pending[row].lastAt = time }
     }
 
@@ -97,16 +97,16 @@ public struct Tokens: Projection {
         // Only asked: what a copy of the catalog remembered would be lost, and cost a copy of what it remembers.
         let catalog = controls.catalog(at: version.position)
         let rating = try catalog.rate(version.call, at: version.occurredAt, countsCall: version.isCall)
-        let sums = try TokenSums(version.call, isCall: version.isCall, rating: rating)
+        let sums = TokenSums(version.call, isCall: version.isCall, rating: rating)
         if rating.unpriced != nil { unpriced.remove(at: version.position) }
-        try add(sums.negated, of: version.call, at: version.occurredAt)
+        add(sums.negated, of: version.call, at: version.occurredAt)
     }
 
     /// Gives the place of the row.
     @discardableResult
-    private mutating func add(_ sums: TokenSums, of call: Call, at time: Timestamp) throws -> Int {
+    private mutating func add(_ sums: TokenSums, of call: Call, at time: Timestamp) -> Int {
         let row = row(of: call, on: time.day)
-        guard pending[row].sums.add(sums) else { throw SumOverflow(table: Tokens.sums.name) }
+        pending[row].sums += sums
         return row
     }
 
@@ -158,56 +158,51 @@ public struct Tokens: Projection {
     }
 }
 
-/// What one call, or many, add to a row.
+/// What one call, or many, add to a row: 128 bits wide, so that whatever was acknowledged can be added.
 struct TokenSums {
     var calls: Int64 = 0
-    var inputTokens: Int64 = 0
-    var outputTokens: Int64 = 0
-    var cacheReadTokens: Int64 = 0
-    var cacheWriteTokens: Int64 = 0
-    var reasoningTokens: Int64 = 0
-    var images: Int64 = 0
-    var audioMicros: Int64 = 0
-    var charge: Int64 = 0
-    var cost: Int64 = 0
+    var inputTokens: Int128 = 0
+    var outputTokens: Int128 = 0
+    var cacheReadTokens: Int128 = 0
+    var cacheWriteTokens: Int128 = 0
+    var reasoningTokens: Int128 = 0
+    var images: Int128 = 0
+    var audioMicros: Int128 = 0
+    var charge = MoneySum.zero
+    var cost = MoneySum.zero
     var unpricedCalls: Int64 = 0
 
     init() {}
 
-    init(_ call: Call, isCall: Bool, rating: Rating) throws {
+    init(_ call: Call, isCall: Bool, rating: Rating) {
         calls = isCall && Quota.uses(call, plan: nil) ? 1 : 0
         if let usage = call.usage {
-            inputTokens = usage.inputTokens ?? 0
-            outputTokens = usage.outputTokens ?? 0
-            cacheReadTokens = usage.cacheReadTokens ?? 0
-            cacheWriteTokens = usage.cacheWriteTokens ?? 0
-            reasoningTokens = usage.reasoningTokens ?? 0
-            images = usage.images ?? 0
-            if let seconds = usage.audioSeconds {
-                guard let micros = seconds.rescaled(to: 6) else { throw SumOverflow(table: Tokens.sums.name) }
-                audioMicros = micros
-            }
+            inputTokens = Int128(usage.inputTokens ?? 0)
+            outputTokens = Int128(usage.outputTokens ?? 0)
+            cacheReadTokens = Int128(usage.cacheReadTokens ?? 0)
+            cacheWriteTokens = Int128(usage.cacheWriteTokens ?? 0)
+            reasoningTokens = Int128(usage.reasoningTokens ?? 0)
+            images = Int128(usage.images ?? 0)
+            if let seconds = usage.audioSeconds { audioMicros = seconds.sum(of: 6) }
         }
-        charge = rating.charge.nanos
-        if let reported = call.cost {
-            guard let money = Money(dollars: reported) else { throw SumOverflow(table: Tokens.sums.name) }
-            cost = money.nanos
-        }
+        charge = MoneySum(rating.charge)
+        // 10^9 n$ are a dollar.
+        if let reported = call.cost { cost = MoneySum(nanos: reported.sum(of: 9)) }
         unpricedCalls = rating.unpriced == nil ? 0 : 1
     }
 
     /// Fills in the cells of the table's columns, in their order.
     func fill(_ cells: inout RowCells) {
         cells.integer(calls)
-        cells.integer(inputTokens)
-        cells.integer(outputTokens)
-        cells.integer(cacheReadTokens)
-        cells.integer(cacheWriteTokens)
-        cells.integer(reasoningTokens)
-        cells.integer(images)
-        cells.integer(audioMicros)
-        cells.integer(charge)
-        cells.integer(cost)
+        cells.sum(inputTokens)
+        cells.sum(outputTokens)
+        cells.sum(cacheReadTokens)
+        cells.sum(cacheWriteTokens)
+        cells.sum(reasoningTokens)
+        cells.sum(images)
+        cells.sum(audioMicros)
+        cells.sum(charge.nanos)
+        cells.sum(cost.nanos)
         cells.integer(unpricedCalls)
     }
 
@@ -227,25 +222,17 @@ struct TokenSums {
         return negated
     }
 
-    /// False when a sum does not fit.
-    mutating func add(_ other: TokenSums) -> Bool {
-        var fits = true
-        func add(_ amount: Int64, to sum: inout Int64) {
-            let (total, overflow) = sum.addingReportingOverflow(amount)
-            sum = total
-            if overflow { fits = false }
-        }
-        add(other.calls, to: &calls)
-        add(other.inputTokens, to: &inputTokens)
-        add(other.outputTokens, to: &outputTokens)
-        add(other.cacheReadTokens, to: &cacheReadTokens)
-        add(other.cacheWriteTokens, to: &cacheWriteTokens)
-        add(other.reasoningTokens, to: &reasoningTokens)
-        add(other.images, to: &images)
-        add(other.audioMicros, to: &audioMicros)
-        add(other.charge, to: &charge)
-        add(other.cost, to: &cost)
-        add(other.unpricedCalls, to: &unpricedCalls)
-        return fits
+    static func += (sum: inout TokenSums, other: TokenSums) {
+        sum.calls += other.calls
+        sum.inputTokens += other.inputTokens
+        sum.outputTokens += other.outputTokens
+        sum.cacheReadTokens += other.cacheReadTokens
+        sum.cacheWriteTokens += other.cacheWriteTokens
+        sum.reasoningTokens += other.reasoningTokens
+        sum.images += other.images
+        sum.audioMicros += other.audioMicros
+        sum.charge += other.charge
+        sum.cost += other.cost
+        sum.unpricedCalls += other.unpricedCalls
     }
 }

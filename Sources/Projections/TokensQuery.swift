@@ -36,7 +36,7 @@ public struct TokensQuery: Query {
 
     public func answer(from reader: Reader) throws -> TokensAnswer {
         let columns = groups.map { $0.isName ? "tokens.\($0.rawValue)" : $0.rawValue }.joined(separator: ", ")
-        let sums = Tokens.sums.values.map { "sum(\($0.name))" }.joined(separator: ", ")
+        let sums = Tokens.sums.values.map { "wide_sum(\($0.name))" }.joined(separator: ", ")
         let first = Int64(from?.number ?? Int32.min)
         let end = Int64(to?.number ?? Int32.max)
         // The key begins with org and day: going through the orgs reads only the days asked for.
@@ -72,12 +72,12 @@ public struct TokensQuery: Query {
                 case .service: row.service = try name(number, &names, reader)
                 }
             }
-            row.totals = TokensAnswer.Totals { statement.integer(at: groups.count + $0) }
+            row.totals = TokensAnswer.Totals { statement.sum(at: groups.count + $0) }
             rows.append(row)
         }
         rows.sort { self.precedes($0, $1) }
         var totals = TokensAnswer.Totals()
-        for row in rows where !totals.add(row.totals) { throw SumOverflow(table: "tokens") }
+        for row in rows { totals += row.totals }
         return TokensAnswer(groups: groups, rows: groups.isEmpty ? [] : rows, totals: totals)
     }
 
@@ -124,9 +124,9 @@ extension TokensAnswer.Dimension {
 
 extension TokensAnswer.Totals {
     /// `column`: the sums in the order of the table's columns.
-    init(_ column: (Int) -> Int64) {
+    init(_ column: (Int) -> Int128) {
         self.init()
-        calls = column(0)
+        calls = Int64(column(0))
         inputTokens = column(1)
         outputTokens = column(2)
         cacheReadTokens = column(3)
@@ -134,9 +134,9 @@ extension TokensAnswer.Totals {
         reasoningTokens = column(5)
         images = column(6)
         audioMicroseconds = column(7)
-        charge = Money(nanos: column(8))
-        cost = Money(nanos: column(9))
-        unpricedCalls = column(10)
+        charge = MoneySum(nanos: column(8))
+        cost = MoneySum(nanos: column(9))
+        unpricedCalls = Int64(column(10))
     }
 }
 

@@ -59,7 +59,7 @@ public struct UsageChanges {
 
     private func change(_ sign: Int64, _ version: Corrections.Version, by catalog: Catalog) throws -> UsageChange {
         let rating = try catalog.rate(version.call, at: version.occurredAt, countsCall: version.isCall)
-        var sums = try TokenSums(version.call, isCall: version.isCall, rating: rating)
+        var sums = TokenSums(version.call, isCall: version.isCall, rating: rating)
         if sign < 0 { sums = sums.negated }
         return UsageChange(
             sign: sign, position: version.position, call: version.call, isCall: version.isCall,
@@ -78,8 +78,8 @@ extension TokensAnswer.Totals {
         reasoningTokens = sums.reasoningTokens
         images = sums.images
         audioMicroseconds = sums.audioMicros
-        charge = Money(nanos: sums.charge)
-        cost = Money(nanos: sums.cost)
+        charge = sums.charge
+        cost = sums.cost
         unpricedCalls = sums.unpricedCalls
     }
 }

@@ -34,7 +34,8 @@ public final class Database {
     /// only leave the statistics on.
     private static let hasNoMemoryStatistics = tally_sqlite_config_no_memory_statistics() == SQLITE_OK
 
-    /// Opens `path`. Nothing in the file is trusted: no extensions, no schema that runs code, no double-quoted strings.
+    /// Opens `path`. Statements may say `wide_sum(column)` (`WideInteger`). Nothing in the file is trusted: no
+    /// extensions, no schema that runs code, no double-quoted strings.
     public init(path: String, mode: Mode) throws(SQLiteError) {
         _ = Database.hasNoMemoryStatistics
         var handle: OpaquePointer?
@@ -58,6 +59,8 @@ public final class Database {
             let code = tally_sqlite_db_config_int(handle, Int32(option), Int32(value))
             precondition(code == SQLITE_OK, "sqlite3_db_config \(option): \(code)")
         }
+        let registered = tally_sqlite_register_wide_sum(handle)
+        precondition(registered == SQLITE_OK, "sqlite3_create_function_v2: \(registered)")
         let cacheBytes = mode == .readOnly ? Database.readerCacheBytes : Database.writerCacheBytes
         try run(
             script: """

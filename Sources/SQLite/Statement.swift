@@ -140,6 +140,16 @@ public final class Statement {
         return sqlite3_column_int64(handle, column)
     }
 
+    /// A sum of up to 128 bits: an integer, or 16 bytes (`WideInteger`). Traps on anything else.
+    public func sum(at index: Int) -> Int128 {
+        let column = column(index)
+        if sqlite3_column_type(handle, column) == SQLITE_INTEGER { return Int128(sqlite3_column_int64(handle, column)) }
+        guard let sum = WideInteger.value(blob(at: index)) else {
+            preconditionFailure("column \(index) holds no sum: \(sql)")
+        }
+        return sum
+    }
+
     /// Traps when the column holds no text.
     public func text(at index: Int) -> String {
         let column = column(index)

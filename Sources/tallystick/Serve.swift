@@ -167,7 +167,10 @@ private final class Daemon {
         }
     }
 
-    /// Answers what is in flight, commits what was taken, and leaves everything closed.
+    /// How long an end waits for read models that are behind.
+    private static let settleMilliseconds = 5_000
+
+    /// Answers what is in flight, commits what was taken, lets the read models see it, and leaves everything closed.
     func stop(drainMilliseconds: Int) {
         server.drain(deadlineMilliseconds: UInt64(drainMilliseconds))
         writer.stop()
@@ -175,7 +178,10 @@ private final class Daemon {
         let parked = self.parked
         blocking { await parked.stop() }
         let models = self.models
-        blocking { await models.stop() }
+        blocking {
+            await models.settle(timeoutMilliseconds: Daemon.settleMilliseconds)
+            await models.stop()
+        }
         tree.stop()
         do {
             try index.close()

@@ -122,15 +122,15 @@ import Testing
                 provider: call.provider, keySource: call.keySource)
             var totals = expected[key] ?? TokensAnswer.Totals()
             totals.calls += isCall && (call.status == .success || call.hasUsage) ? 1 : 0
-            totals.inputTokens += call.usage?.inputTokens ?? 0
-            totals.outputTokens += call.usage?.outputTokens ?? 0
-            totals.cacheReadTokens += call.usage?.cacheReadTokens ?? 0
-            totals.cacheWriteTokens += call.usage?.cacheWriteTokens ?? 0
-            totals.reasoningTokens += call.usage?.reasoningTokens ?? 0
-            totals.images += call.usage?.images ?? 0
-            totals.audioMicroseconds += call.usage?.audioSeconds?.rescaled(to: 6) ?? 0
-            totals.charge.nanos += charge
-            totals.cost.nanos += call.cost?.rescaled(to: 9) ?? 0
+            totals.inputTokens += Int128(call.usage?.inputTokens ?? 0)
+            totals.outputTokens += Int128(call.usage?.outputTokens ?? 0)
+            totals.cacheReadTokens += Int128(call.usage?.cacheReadTokens ?? 0)
+            totals.cacheWriteTokens += Int128(call.usage?.cacheWriteTokens ?? 0)
+            totals.reasoningTokens += Int128(call.usage?.reasoningTokens ?? 0)
+            totals.images += Int128(call.usage?.images ?? 0)
+            totals.audioMicroseconds += Int128(call.usage?.audioSeconds?.rescaled(to: 6) ?? 0)
+            totals.charge.nanos += Int128(charge)
+            totals.cost.nanos += Int128(call.cost?.rescaled(to: 9) ?? 0)
             totals.unpricedCalls += isUnpriced ? 1 : 0
             expected[key] = totals
         }
@@ -227,20 +227,51 @@ import Testing
         #expect(stored.position == 400 && stored.digest != stored.digestOfRows)
     }
 
-    @Test func `a sum that does not fit is an error and not a number`() throws {
-        let table = Table("t", tag: 1, kind: .sums, keys: [.integer("k")], values: [.integer("v")])
+    @Test func `a sum that does not fit in 64 bits goes on in 128, and comes back`() throws {
+        let table = Table("t", tag: 1, kind: .sums, keys: [.integer("k")], values: [.sum("v"), .sum("w")])
         let folder = TemporaryFolder()
         let database = try Database(path: folder.path + "/t.sqlite", mode: .readWrite)
-        try database.run(script: "CREATE TABLE t (k INTEGER PRIMARY KEY, v INTEGER NOT NULL) STRICT")
-        for sink in [MemorySink(), DatabaseSink(database, digest: MultisetDigest())] as [any RowSink] {
-            func add(_ amount: Int64) throws {
+        try database.run(
+            script: """
+                CREATE TABLE names (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
+                CREATE TABLE t (k INTEGER PRIMARY KEY, v ANY NOT NULL, w ANY NOT NULL) STRICT;
+                """)
+        let sinks: [any RowSink] = [MemorySink(), DatabaseSink(database, digest: MultisetDigest())]
+        func add(_ v: Int128, _ w: Int128) throws {
+            for sink in sinks {
                 try sink.add(1, to: table) { _, cells in
                     cells.integer(1)
-                    cells.integer(amount)
+                    cells.sum(v)
+                    cells.sum(w)
                 }
             }
-            try add(.max)
-            #expect(throws: SumOverflow(table: "t")) { try add(1) }
         }
+        func expect(_ v: Int128, _ w: Int128) throws {
+            var cells = RowCells()
+            cells.begin(tag: 1)
+            cells.integer(1)
+            cells.sum(v)
+            cells.sum(w)
+            var digest = MultisetDigest()
+            digest.add(cells.canonical)
+            #expect(sinks.allSatisfy { $0.digest == digest })
+            #expect(try DatabaseSink.digest(of: [table], in: database) == digest)
+            let row = try database.first("SELECT v, w, wide_sum(v) FROM t") { [$0.sum(at: 0), $0.sum(at: 1), $0.sum(at: 2)] }
+            #expect(row == [v, w, v])
+        }
+        let most = Int128(Int64.max)
+        try add(.init(Int64.max), 7)
+        try expect(most, 7)
+        try add(1, -8)
+        try expect(most + 1, -1)
+        try add(most, Int128(Int64.min))
+        try expect(2 * most + 1, Int128(Int64.min) - 1)
+        try add(-most - 1, 1)
+        try expect(most, Int128(Int64.min))
+        try add(1 << 100, 0)
+        try add(-(1 << 100) - most, -Int128(Int64.min))
+        // A row of zeros is no row.
+        #expect(sinks.allSatisfy { $0.digest == MultisetDigest() })
+        #expect(try database.integer("SELECT count(*) FROM t") == 0)
     }
 }

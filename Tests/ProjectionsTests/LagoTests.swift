@@ -352,7 +352,8 @@ import Testing
                         #expect(seconds >= line.key.windowStart && seconds < line.key.windowEnd)
                         #expect(line.key.windowStart == batch.windowStart)
                         let added = [
-                            line.sums.calls, line.sums.inputTokens, line.sums.charge.nanos, line.sums.invoiced.nanos,
+                            line.sums.calls, Int64(line.sums.inputTokens), Int64(line.sums.charge.nanos),
+                            Int64(line.sums.invoiced.nanos),
                         ]
                         found[line.key.subscription] = zip(found[line.key.subscription] ?? [0, 0, 0, 0], added).map {
                             $0 + $1

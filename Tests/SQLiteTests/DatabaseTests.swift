@@ -159,4 +159,33 @@ import Testing
         try opened().run("INSERT INTO things (text) VALUES (?)", "stays")
         #expect(try opened(.readOnly).first("SELECT text FROM things") { $0.text(at: 0) } == "stays")
     }
+
+    @Test func `wide_sum adds integers and blobs of 16 bytes, and nothing else`() throws {
+        let database = try opened()
+        try database.run(script: "CREATE TABLE sums (id INTEGER PRIMARY KEY, v ANY) STRICT;")
+        func sum(_ values: [Int128]) throws -> Int128? {
+            try database.run("DELETE FROM sums")
+            for value in values {
+                let cell: Value = Int64(exactly: value).map { .integer($0) } ?? .blob(WideInteger.bytes(value))
+                try database.run("INSERT INTO sums (v) VALUES (?)", cell)
+            }
+            return try database.first("SELECT wide_sum(v) FROM sums") { $0.isNull(at: 0) ? nil : $0.sum(at: 0) } ?? nil
+        }
+        #expect(try sum([]) == nil)
+        #expect(try sum([1, -3]) == -2)
+        let most = Int128(Int64.max)
+        #expect(try sum([most, most, 1]) == 2 * most + 1)
+        #expect(try sum([most, 1, -1]) == most)
+        #expect(try sum([Int128(Int64.min), -1]) == Int128(Int64.min) - 1)
+        #expect(try sum([Int128(1) << 90, -(Int128(1) << 90), 5]) == 5)
+        #expect(try sum([Int128.max - 1, 1]) == Int128.max)
+        #expect(throws: SQLiteError.self) { try sum([Int128.max, 1]) }
+        #expect(WideInteger.value(WideInteger.bytes(Int128.min)) == Int128.min)
+        #expect(WideInteger.value([UInt8](repeating: 0, count: 16)) == nil && WideInteger.value([1]) == nil)
+        for odd in [.text("7"), .blob([1, 2]), .null] as [Value] {
+            try database.run("DELETE FROM sums")
+            try database.run("INSERT INTO sums (v) VALUES (?)", odd)
+            #expect(throws: SQLiteError.self) { try database.integer("SELECT wide_sum(v) FROM sums") }
+        }
+    }
 }
