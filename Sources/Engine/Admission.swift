@@ -168,7 +168,7 @@ extension Rejection {
     fileprivate func told(to org: Name?) -> Rejection {
         guard let org, let holder, holder != .org(org) else { return self }
         return Rejection(
-            code: code == "subscription_taken" ? code : "id_taken", field: field,
+            code: code == "lot_exists" ? "id_taken" : code, field: field,
             detail: "cannot be used here: choose another")
     }
 }

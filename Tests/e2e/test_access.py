@@ -355,17 +355,17 @@ class Access(DaemonCase):
 
     def test_an_idempotency_key_that_another_org_has_used_is_free(self):
         # Each org's confined keys have a space of their own: nothing tells that the key is another's too.
-        taken = call(self.other.call, source=f"gateway {OTHER}", org=self.own.name)
-        unused = call(fresh("unused"), source=f"gateway {OTHER}", org=self.own.name)
-        answers = [self.daemon.post("/v1/events", one, key="own ingest").json for one in (taken, unused)]
-        for answer in answers:
-            self.assertEqual((answer.pop("accepted"), answer.pop("duplicates")), (1, 0))
-        first, second = ({name: value for name, value in one.items() if "position" not in name} for one in answers)
-        self.assertEqual(first, second)
-        # Its own: as ever.
-        own = call(self.own.call, source=f"gateway {OWN}", org=self.own.name)
-        answer = self.daemon.post("/v1/events", own, key="own ingest").json
-        self.assertEqual((answer["duplicates"], answer["last_position"]), (1, self.own.position), answer)
+        used = [fresh("used") for _ in range(2)]
+        for id, key in zip(used, ("all", "other ingest")):
+            self.check(self.daemon.post("/v1/events", call(id, org=self.other.name), key=key), 200)
+        answers = [self.daemon.post("/v1/events", call(id, org=self.own.name), key="own ingest").json
+                   for id in (*used, fresh("unused"))]
+        first, *others = ({name: value for name, value in one.items() if "position" not in name} for one in answers)
+        self.assertEqual((first["accepted"], first["duplicates"], first["conflicts"]), (1, 0, 0))
+        self.assertEqual(others, [first, first])
+        # Its own, from now on: as ever.
+        again = self.daemon.post("/v1/events", call(used[0], org=self.own.name), key="own ingest").json
+        self.assertEqual((again["duplicates"], again["last_position"]), (1, answers[0]["last_position"]), again)
 
     def test_lago_events_of_another_orgs_subscription(self):
         for make in (lambda one: {"event": lago(one)}, lambda one: {"event": lago(one, one.transaction)}):
