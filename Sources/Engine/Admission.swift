@@ -39,9 +39,10 @@ struct Admission {
     ) throws -> Decision {
         var event = item.event
         let occurredAt = event.time ?? now
-        var reencode = resolveOwner(of: &event, default: submission.subscriptionOwner, at: occurredAt)
         if let refusal = Admission.reserved(event, by: submission.door) { return .answer(.rejected(refusal)) }
         let target = try self.target(of: event.fact, confinedTo: submission.confinedTo, history: history)
+        var reencode = resolveOwner(
+            of: &event, default: submission.subscriptionOwner, at: target?.occurredAt ?? occurredAt)
         // Before the key is looked for: a confined key must not even learn whether another org's event exists.
         if let org = submission.confinedTo {
             if case .refused(let refusal)? = target { return .answer(.rejected(refusal)) }

@@ -6,7 +6,7 @@ internal import Records
 struct History {
     /// The durable record with a key, whose hash is given.
     var stored: (IdempotencyKey, Digest) throws -> Admission.Stored?
-    /// The durable records in orgs' spaces with this source and id, whose hash in any org's space is given.
+    /// The durable calls in orgs' spaces with this source and id, whose hash in any org's space is given; two at most.
     var inAnyOrg: (_ source: Name, _ id: Name, Digest) throws -> [UInt64]
     /// A record of the log, or of the group being built.
     var record: (_ position: UInt64) throws -> Record?
@@ -102,6 +102,11 @@ extension Admission {
 
         var org: Name? {
             if case .call(_, _, let org) = self { org } else { nil }
+        }
+
+        /// The call's own time.
+        var occurredAt: Timestamp? {
+            if case .call(_, let record, _) = self { record.occurredAt } else { nil }
         }
     }
 

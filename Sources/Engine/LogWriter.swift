@@ -265,14 +265,14 @@ public final class LogWriter: @unchecked Sendable {
         return nil
     }
 
-    /// The records of orgs' spaces with this source and id: the first few, since more than one is too many already.
+    /// The calls in orgs' spaces with this source and id: the first two, since more than one is too many already.
     private func inAnyOrg(source: Name, id: Name, _ hash: Digest) throws -> [UInt64] {
         var positions: [UInt64] = []
         for entry in try index.entries(for: hash) where positions.count < 2 {
             let record = try log.withRecord(at: entry.position) { try RecordCodec.decode($0) }
-            guard let record, record.space.org != nil, record.event.source == source, record.event.id == id else {
-                continue
-            }
+            guard let record, record.space.org != nil, record.event.source == source, record.event.id == id,
+                record.event.fact.stated != nil
+            else { continue }
             positions.append(entry.position)
         }
         return positions

@@ -87,6 +87,21 @@ struct KeySpaceTests {
         #expect(try post(rig, void("1", id: "v4", org: "acme")) == "rejected already_voided")
     }
 
+    @Test func `what is no call stands in no correction's way`() throws {
+        let rig = try Rig()
+        _ = try rig.post([call("mine", org: "acme"), call("mine", org: "beta")])
+        for org in ["beta", "gamma"] as [Name] { _ = try rig.post([call("x", org: org)], confinedTo: org) }
+        // Two orgs have a void under the id that a third one's call has.
+        for org in ["beta", "gamma"] as [Name] {
+            let event = Event(
+                source: "gateway", id: "1", time: nil,
+                fact: .callVoided(CallVoided(source: "gateway", id: "x", reason: "r")))
+            #expect(try post(rig, event, confinedTo: org).hasPrefix("stored"))
+        }
+        _ = try rig.post([call("1", org: "acme")], confinedTo: "acme")
+        #expect(try post(rig, void("1", id: "v")) == "stored 7")
+    }
+
     @Test func `keys of orgs are found again when they have left memory, and merged`() throws {
         let rig = try Rig()
         let orgs: [Name] = ["acme", "beta", "gamma"]
