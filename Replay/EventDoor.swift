@@ -5,6 +5,7 @@ import Formats
 import Glibc
 import JSON
 import Platform
+import Projections
 import Records
 
 /// What became of events that were handed over.
@@ -73,11 +74,15 @@ struct Place {
 
 /// The folder itself: the single writer, started here. It leaves to the daemon what time alone brings.
 private final class FolderDoor: EventDoor {
+    private let path: String
+    private let log: EventLog
     private let lock: FolderLock
     private let index: KeyIndex
     private let writer: LogWriter
 
     init(_ path: String, log: EventLog, lock: FolderLock) throws {
+        self.path = path
+        self.log = log
         self.lock = lock
         index = try KeyIndex.open(folder: path + "/index", logID: log.id)
         writer = try LogWriter(log: log, index: index, keepsTime: false) { reason in
@@ -112,6 +117,12 @@ private final class FolderDoor: EventDoor {
     func close() throws {
         writer.stop()
         try index.close()
+        // A folder at rest is level, as a daemon leaves it: what reads it next finds what was written.
+        let readModels = path + "/readmodels"
+        if Folder.isFolder(readModels) {
+            let source = EventLogSource(log)
+            _ = try blocking { try await ReadModels.catchUp(folder: readModels, source: source) }
+        }
         withExtendedLifetime(lock) {}
     }
 }

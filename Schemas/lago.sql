@@ -81,6 +81,7 @@ CREATE TABLE windows (
 -- Records that came in by Lago's door.
 CREATE TABLE received (
     transaction_id TEXT NOT NULL,
+    org            TEXT NOT NULL,           -- empty: of a user alone
     position       INTEGER NOT NULL,
-    PRIMARY KEY (transaction_id, position)
+    PRIMARY KEY (transaction_id, org, position)
 ) STRICT, WITHOUT ROWID;

@@ -239,7 +239,7 @@ def read_content(kind, r):
         if kind == "llm.call.amended":
             d["call"] = read_call(r)
         if r.at < len(r.data):
-            d["org"] = r.name()
+            d["key_org"] = r.name()
     elif kind == "credits.granted":
         d["owner"], d["credits"] = r.owner(), r.money()
         d["category"], d["priority"] = ("paid", "promo", "plan", "refund")[r.byte()], r.byte()

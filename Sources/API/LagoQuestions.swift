@@ -15,7 +15,7 @@ extension API {
         await models.wait("lago", until: log.highWater, timeoutMilliseconds: limits.waitMillisecondsMax)
         guard let id = EventID(transactionID) else { return API.response(.notFound) }
         let org = try question["org"].map { try question.org($0) } ?? question.key.org
-        let seen = try await ask(LagoReceivedQuery(transactionID: id.key.text), question)
+        let seen = try await ask(LagoReceivedQuery(transactionID: id.key.text, org: org), question)
         var found: [(record: Record, item: LagoItem)] = []
         for position in seen.answer {
             guard let record = try await reader.record(at: position)?.record,

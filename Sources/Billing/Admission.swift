@@ -23,10 +23,11 @@ extension Book {
 
     /// What is asked of an event that comes in, and of none that is stored: a stored one is folded as it is, whatever
     /// the rules were when it came. The writer asks it beside `take`.
-    public func admitNew(_ event: Event, at time: Timestamp) throws(Rejection) {
+    /// - Parameter confinedTo: the org that the sender is confined to.
+    public func admitNew(_ event: Event, at time: Timestamp, confinedTo: Name? = nil) throws(Rejection) {
         if let refusal = event.fact.costRefusal { throw refusal }
         if case .planAssigned(let assignment) = event.fact {
-            try admitSubscription(of: assignment, from: assignment.effectiveAt ?? time)
+            try admitSubscription(of: assignment, from: assignment.effectiveAt ?? time, confinedTo: confinedTo)
         }
     }
 
@@ -135,16 +136,27 @@ extension Book {
         }
     }
 
-    /// A subscription's usage goes to one owner at a time: who takes it over takes calls and overage of another.
-    private func admitSubscription(of assignment: Assignment, from time: Timestamp) throws(Rejection) {
-        guard let subscription = assignment.lago?.externalSubscriptionID,
-            let holder = catalog.holder(ofSubscription: subscription, from: time, besides: assignment.owner)
+    /// A subscription's usage goes to one owner at a time: who takes it over takes calls and overage of another. One
+    /// that no plan names stands for the owner of its name, whose it stays for who may only speak for another org.
+    private func admitSubscription(
+        of assignment: Assignment, from time: Timestamp, confinedTo: Name?
+    ) throws(Rejection) {
+        guard let subscription = assignment.lago?.externalSubscriptionID else { return }
+        let named = [Owner.org(subscription), .user(subscription)].first {
+            confinedTo != nil && $0 != assignment.owner && knows($0)
+        }
+        guard let holder = catalog.holder(ofSubscription: subscription, from: time, besides: assignment.owner) ?? named
         else { return }
         throw Rejection(
             code: "subscription_taken", field: "data.lago.external_subscription_id",
             detail: "\(holder.name) has it then or later; an assignment of \(holder.name) without lago frees it from "
                 + "its own effective time on",
             holder: holder)
+    }
+
+    /// Whether some record spoke of credits, a plan or calls of an owner.
+    private func knows(_ owner: Owner) -> Bool {
+        ledger.account(owner) != nil || catalog.knows(owner: owner) || counts?.knows(owner) == true
     }
 
     private func admitLot(_ id: Name, owner: Owner, credits: Money) throws(Rejection) {

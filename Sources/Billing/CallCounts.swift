@@ -35,6 +35,9 @@ public struct CallCounts: Sendable {
         }
     }
 
+    /// Whether calls of an owner, or holds, were ever counted.
+    func knows(_ owner: Owner) -> Bool { calls[owner] != nil }
+
     /// Adds `amount` running holds.
     mutating func run(_ amount: Int32, _ keySource: Call.KeySource, org: Name?, user: Name?) {
         for owner in [org.map(Owner.org), user.map(Owner.user)] {

@@ -119,14 +119,26 @@ public struct Catalog: Sendable {
     }
 
     /// The owner behind a subscription id at `time`: who has it then by his plan, the newest assignment winning; when
-    /// nobody has, who was assigned it last.
+    /// nobody has, whose it was last, and before all who had it, whose it is first.
     public func owner(ofSubscription subscription: Name, at time: Timestamp) -> Owner? {
         guard let owners = subscriptions[subscription] else { return nil }
         // Nearly every subscription is one owner's for ever.
         if owners.count == 1 { return owners[0] }
-        return owners.last {
+        let holder = owners.last {
             assigned($0, at: time)?.assignment.lago?.externalSubscriptionID == subscription
-        } ?? owners.last
+        }
+        if let holder { return holder }
+        var last: Assigned?
+        var first: Assigned?
+        for assigned in owners.flatMap({ assignments[$0] ?? [] })
+        where assigned.assignment.lago?.externalSubscriptionID == subscription {
+            if assigned.effective <= time {
+                if last.map({ $0.effective <= assigned.effective }) ?? true { last = assigned }
+            } else if first.map({ assigned.effective < $0.effective }) ?? true {
+                first = assigned
+            }
+        }
+        return (last ?? first)?.assignment.owner
     }
 
     /// An owner besides `owner` whose plan has the subscription at `time` or any time after it.
@@ -144,6 +156,9 @@ public struct Catalog: Sendable {
 
     /// Whether any assigned plan ever had a Lago subscription.
     public var hasSubscriptions: Bool { !subscriptions.isEmpty }
+
+    /// Whether an owner was ever assigned a plan.
+    func knows(owner: Owner) -> Bool { assignments[owner] != nil }
 
     /// Whether some `plan.defined` names it.
     public func knows(plan: Name) -> Bool { plans[plan] != nil }

@@ -72,7 +72,7 @@ struct Admission {
         }
         let outcome: Outcome
         do {
-            try book.admitNew(event, at: occurredAt)
+            try book.admitNew(event, at: occurredAt, confinedTo: submission.confinedTo)
             outcome = try book.take(event, position: head + 1, at: occurredAt)
         } catch {
             return .answer(.rejected(error.told(to: submission.confinedTo)))
@@ -142,7 +142,7 @@ struct Admission {
                 code: "reserved_source", field: "source",
                 detail: "sources named tallystick, litellm/... and lago/... belong to the daemon's own doors")
         }
-        if door != .daemon, event.fact.makesLot, event.id.text.utf8.starts(with: Lot.prefixOfOwn.utf8) {
+        if door != .daemon, event.fact.makesLot, event.statedID.utf8.starts(with: Lot.prefixOfOwn.utf8) {
             return Rejection(
                 code: "reserved_id", field: "id", detail: "lots named \(Lot.prefixOfOwn)... are the daemon's own")
         }

@@ -79,8 +79,10 @@ extension Admission {
         let isOfSame =
             target == nil
             ? record.event.fact.org == event.fact.org : record.event.fact.unwinds?.original == target?.original
-        guard try isOfSame && isSame(item, known, history: history) else { return nil }
-        return .duplicate(position: known.position)
+        guard isOfSame else { return nil }
+        if try isSame(item, known, history: history) { return .duplicate(position: known.position) }
+        // Told again by whichever key, it is told: what is not the same is never another.
+        return item.isRetold ? .conflict(position: known.position) : nil
     }
 
     /// Whether an event says what was stored; of one that its sender tells again, whether it states the same tokens and

@@ -70,6 +70,7 @@ public enum LiteLLMJob: String, CaseIterable, Hashable, Sendable {
         case .response, .interaction:
             // A response that was not made in the background was charged when it was made.
             if hasTokens, let background = answer.background, background != .bool(true) { return .repeated }
+            if let status = answer.status, ["queued", "in_progress"].contains(status) { return .unfinished }
             return hasTokens || hasCost ? .settled : .apart
         }
     }
@@ -95,7 +96,7 @@ public enum LiteLLMJob: String, CaseIterable, Hashable, Sendable {
     private static func inner(_ id: String) -> String? {
         guard id.utf8.count <= codedBytesMax else { return nil }
         let coded = ["batch_", "resp_"].first { id.hasPrefix($0) }.map { id.dropFirst($0.count) } ?? id[...]
-        guard let bytes = base64(coded.utf8), let text = String(validating: bytes, as: UTF8.self),
+        guard let bytes = Base64.bytes(ofAnyAlphabet: coded.utf8), let text = String(validating: bytes, as: UTF8.self),
             text.hasPrefix("litellm")
         else { return nil }
         for mark in ["llm_batch_id:", "generic_response_id:", "response_id:"] {
@@ -105,35 +106,6 @@ public enum LiteLLMJob: String, CaseIterable, Hashable, Sendable {
         let start = "litellm:"
         guard text.hasPrefix(start), text.contains(";model,") else { return nil }
         return String(text.dropFirst(start.count).prefix { $0 != ";" })
-    }
-
-    /// Of either alphabet, padded or not; nil for anything else.
-    private static func base64(_ text: Substring.UTF8View) -> [UInt8]? {
-        var bytes: [UInt8] = []
-        var bits: UInt32 = 0
-        var count = 0
-        var padding = 0
-        for byte in text {
-            let value: UInt8
-            switch byte {
-            case 0x41...0x5A: value = byte - 0x41
-            case 0x61...0x7A: value = byte - 0x61 + 26
-            case 0x30...0x39: value = byte - 0x30 + 52
-            case 0x2B, 0x2D: value = 62
-            case 0x2F, 0x5F: value = 63
-            case 0x3D:
-                padding += 1
-                continue
-            default: return nil
-            }
-            guard padding == 0 else { return nil }
-            bits = bits << 6 | UInt32(value)
-            count += 6
-            guard count >= 8 else { continue }
-            count -= 8
-            bytes.append(UInt8(truncatingIfNeeded: bits >> UInt32(count)))
-        }
-        return padding <= 2 ? bytes : nil
     }
 }
 

@@ -32,7 +32,7 @@ public struct StoredEvent: Sendable {
         }
         writer.member("record_hash", string: hash.hex)
         writer.key("event")
-        NativeFormat.write(record.event, into: &writer)
+        NativeFormat.write(reader.map { record.event.told(to: $0) } ?? record.event, into: &writer)
         // What admission found behind a correction is in no event: the bytes say it.
         if let standing = record.event.fact.unwinds, reader == nil || standing.org == reader {
             writer.member("record_hex", string: Hex.text(bytes))
@@ -118,5 +118,23 @@ public struct StoredEvent: Sendable {
         case ("org", let org?) where door != .daemon: return .org(org)
         default: throw FormError(description: "space and space_org say nothing that a record can have")
         }
+    }
+}
+
+extension Event {
+    /// Without what a correction says of another org than the reader's: whose call it was before.
+    fileprivate func told(to reader: Name) -> Event {
+        guard let org = fact.corrects?.org, org != reader else { return self }
+        var event = self
+        switch fact {
+        case .callVoided(var voided):
+            voided.org = nil
+            event.fact = .callVoided(voided)
+        case .callAmended(var amended):
+            amended.org = nil
+            event.fact = .callAmended(amended)
+        default: preconditionFailure("\(fact.type) corrects nothing")
+        }
+        return event
     }
 }

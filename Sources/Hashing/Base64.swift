@@ -61,6 +61,22 @@ public enum Base64 {
         }
         return bytes
     }
+
+    /// The bytes of a text as others write it: in this alphabet or the one for URLs (RFC 4648 section 5), with its
+    /// padding or without. Nil for anything else.
+    public static func bytes(ofAnyAlphabet text: some Collection<UInt8>) -> [UInt8]? {
+        var plain = text.map { character in
+            switch character {
+            case UInt8(ascii: "-"): UInt8(ascii: "+")
+            case UInt8(ascii: "_"): UInt8(ascii: "/")
+            default: character
+            }
+        }
+        if plain.last != padding {
+            while plain.count % 4 != 0 { plain.append(padding) }
+        }
+        return bytes(plain)
+    }
 }
 
 extension Digest {

@@ -27,7 +27,8 @@ public struct Lago: BookProjection {
         ])
     static let windows = Table("windows", tag: 9, kind: .rows, keys: [.integer("id")], values: [.integer("seconds")])
     static let received = Table(
-        "received", tag: 10, kind: .appended, keys: [.text("transaction_id"), .integer("position")])
+        "received", tag: 10, kind: .appended,
+        keys: [.text("transaction_id"), .text("org"), .integer("position")])
 
     private struct Delivery {
         var batch: LagoBatchID
@@ -46,7 +47,7 @@ public struct Lago: BookProjection {
     private var removed: Set<LagoLineKey> = []
     private var sealed: [LagoSealed] = []
     private var deliveries: [Delivery] = []
-    private var arrived: [(transaction: Name, position: UInt64)] = []
+    private var arrived: [(transaction: Name, org: Name?, position: UInt64)] = []
     private var isWindowChanged = false
 
     public init() {}
@@ -59,7 +60,7 @@ public struct Lago: BookProjection {
     }
 
     mutating func follow(_ record: Record, _ outcome: borrowing Outcome, log: any RecordSource) throws {
-        if record.door == .lago { arrived.append((record.event.id, record.position)) }
+        if record.door == .lago { arrived.append((record.event.id, record.event.fact.org, record.position)) }
         switch record.event.fact {
         case .call(let call):
             add(call, isCall: true, outcome: outcome, record: record)
@@ -178,7 +179,10 @@ public struct Lago: BookProjection {
         }
         for item in arrived {
             try sink.append(
-                [], key: [.text(item.transaction.text), .integer(Int64(item.position))], to: Lago.received)
+                [],
+                key: [
+                    .text(item.transaction.text), .text(item.org?.text ?? ""), .integer(Int64(item.position)),
+                ], to: Lago.received)
         }
         arrived.removeAll(keepingCapacity: true)
     }

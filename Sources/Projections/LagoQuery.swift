@@ -104,16 +104,22 @@ public struct LagoReceivedQuery: Query {
     public static let positionsMax = 100
 
     public var transactionID: String
+    /// Whose alone; nil: anybody's.
+    public var org: Name?
 
-    public init(transactionID: String) {
+    public init(transactionID: String, org: Name?) {
         self.transactionID = transactionID
+        self.org = org
     }
 
     public func answer(from reader: Reader) throws -> [UInt64] {
         var positions: [UInt64] = []
         try reader.database.rows(
-            "SELECT position FROM received WHERE transaction_id = ? ORDER BY position LIMIT ?",
-            .text(transactionID), .integer(Int64(Self.positionsMax))
+            """
+            SELECT position FROM received WHERE transaction_id = ?1 AND (?2 IS NULL OR org = ?2)
+            ORDER BY position LIMIT ?3
+            """,
+            .text(transactionID), org.map { .text($0.text) } ?? .null, .integer(Int64(Self.positionsMax))
         ) { positions.append(UInt64($0.integer(at: 0))) }
         return positions
     }

@@ -230,10 +230,25 @@ import Testing
         }
         #expect(owner("sub-1", at: "11-09") == .org(Script.name("acme")))
         #expect(owner("sub-1", at: "11-10") == .org(Script.name("other")))
-        // Before anybody had it, who has it last.
-        #expect(owner("sub-1", at: "10-01") == .org(Script.name("other")))
+        // Before anybody had it, whose it is first.
+        #expect(owner("sub-1", at: "10-01") == .org(Script.name("acme")))
         #expect(owner("sub-2", at: "11-10") == .user(Script.name("ann")))
         #expect(owner("sub-3", at: "11-10") == nil)
+    }
+
+    @Test func `a subscription that is free stays with whose it was last, until the next one's time comes`() {
+        let script = Script.run(
+            """
+            plan p
+            @11-01 assign org:acme p lago=sub-1
+            @11-10 assign org:acme p
+            @11-10 assign org:other p lago=sub-1 from=11-20
+            """)
+        for (day, owner) in [("11-09", "acme"), ("11-15", "acme"), ("11-20", "other")] {
+            #expect(
+                script.book.catalog.owner(ofSubscription: Script.name("sub-1"), at: Script.instant(day))
+                    == .org(Script.name(owner)))
+        }
     }
 
     @Test func `an explanation shows the product before the rounding`() throws {

@@ -102,6 +102,19 @@ struct KeySpaceTests {
         #expect(try post(rig, void("1", id: "v")) == "stored 7")
     }
 
+    @Test func `what is told again is told by whichever key, in whichever words`() throws {
+        let rig = try Rig()
+        func tell(_ tokens: Int64, confinedTo org: Name?) throws -> String {
+            var submission = Submission(door: .litellm, key: "gw", confinedTo: org)
+            submission.add(call("llb1:1", source: "litellm/gw", tokens: tokens), isRetold: true)
+            return try rig.submit(submission).get().verdicts[0].summary
+        }
+        #expect(try tell(10, confinedTo: "acme") == "stored 1")
+        #expect(try tell(10, confinedTo: nil) == "duplicate 1")
+        #expect(try tell(12, confinedTo: nil) == "conflict 1")
+        #expect(try tell(12, confinedTo: "acme") == "conflict 1")
+    }
+
     @Test func `keys of orgs are found again when they have left memory, and merged`() throws {
         let rig = try Rig()
         let orgs: [Name] = ["acme", "beta", "gamma"]
@@ -178,7 +191,10 @@ struct KeySpaceTests {
             for fact in facts {
                 var submission = Submission(door: door, key: "k")
                 submission.add(Event(source: "shop", id: "tallystick/lot", time: nil, fact: fact))
-                #expect(try rig.submit(submission).get().verdicts[0].summary == "rejected reserved_id")
+                let long = try #require(EventID("tallystick/" + String(repeating: "x", count: 300)))
+                submission.add(Event(source: "shop", id: long, time: nil, fact: fact))
+                let verdicts = try rig.submit(submission).get().verdicts
+                #expect(verdicts.map(\.summary) == ["rejected reserved_id", "rejected reserved_id"])
             }
         }
         // What makes no lot may be named anyhow.

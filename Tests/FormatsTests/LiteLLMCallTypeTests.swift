@@ -190,6 +190,9 @@ import Testing
         ("aget_responses", nil, "job llb1:get_responses:v1"),
         ("aget_responses", "{\"background\":true,\"status\":\"completed\"}", "job llb1:get_responses:v1"),
         ("acancel_responses", "{\"background\":true}", "job llb1:get_responses:v1"),
+        ("aget_responses", "{\"background\":true,\"status\":\"in_progress\"}", "nothing"),
+        ("get_responses", "{\"background\":true,\"status\":\"queued\"}", "nothing"),
+        ("get_responses", "{\"background\":true,\"status\":\"incomplete\"}", "job llb1:get_responses:v1"),
         // It was charged when it was made.
         ("aget_responses", "{\"background\":false}", "nothing"), ("get_responses", "{\"background\":null}", "nothing"),
         ("aget", "{\"status\":\"completed\"}", "job llb1:get:v1"),

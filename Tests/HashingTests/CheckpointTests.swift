@@ -10,6 +10,15 @@ import Testing
     func `base64 as the RFC has it`(plain: String, text: String) {
         #expect(Base64.text(Array(plain.utf8)) == text)
         #expect(Base64.bytes(text.utf8) == Array(plain.utf8))
+        #expect(Base64.bytes(ofAnyAlphabet: text.utf8) == Array(plain.utf8))
+        #expect(Base64.bytes(ofAnyAlphabet: text.utf8.filter { $0 != 0x3D }) == Array(plain.utf8))
+    }
+
+    @Test func `others write base64 for URLs, and without padding`() {
+        #expect(Base64.bytes(ofAnyAlphabet: "-_8".utf8) == Base64.bytes("+/8=".utf8))
+        for text in ["Z", "Zm9v=", "Zh", "Zg===", "Z g", "Zg.."] {
+            #expect(Base64.bytes(ofAnyAlphabet: text.utf8) == nil, "\(text)")
+        }
     }
 
     @Test(arguments: ["Zg", "Zg=", "Zh==", "Zm9=", "Zm8", "Z===", "====", "Zm9v\n", "Zm 9", "Zm9-", "Zg==Zg=="])

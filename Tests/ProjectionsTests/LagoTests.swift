@@ -291,9 +291,9 @@ import Testing
             source.append([Record(position: position, recordedAt: now, door: door, key: nil, event: event)])
         }
         try await answers(source) { (models: ReadModels) async throws in
-            #expect(try await models.ask(LagoReceivedQuery(transactionID: "t1")).answer == [4, 6])
-            #expect(try await models.ask(LagoReceivedQuery(transactionID: "t2")).answer == [])
-            #expect(try await models.ask(LagoReceivedQuery(transactionID: "t3")).answer == [])
+            #expect(try await models.ask(LagoReceivedQuery(transactionID: "t1", org: nil)).answer == [4, 6])
+            #expect(try await models.ask(LagoReceivedQuery(transactionID: "t2", org: nil)).answer == [])
+            #expect(try await models.ask(LagoReceivedQuery(transactionID: "t3", org: nil)).answer == [])
         }
     }
 

@@ -194,6 +194,29 @@ class Running(Case):
                 self.assertTold(False)
                 self.assertIn("keys.json is whole again", self.daemon.log())
 
+    def test_no_command_begins_anew_where_the_file_is_gone(self):
+        good = read(self.daemon)
+        os.unlink(path(self.daemon))
+        for words in (("add", "--name", "new", "--scopes", "read"), ("revoke", "other"), ("rotate", "other"),
+                      ("list",)):
+            self.assertIn("is gone", keys(self.daemon.folder, *words, code=74))
+            self.opening()
+        self.assertTold(True)
+        put(self.daemon, good)
+        keys(self.daemon.folder, "add", "--name", "new", "--scopes", "read")
+        self.assertTold(False)
+
+    def test_what_is_no_file_stops_nothing(self):
+        good = read(self.daemon)
+        os.unlink(path(self.daemon))
+        for make in (os.mkfifo, os.mkdir):
+            make(path(self.daemon))
+            self.opening()
+            self.assertTold(True)
+            (os.rmdir if make is os.mkdir else os.unlink)(path(self.daemon))
+        put(self.daemon, good)
+        self.assertTold(False)
+
     def test_a_revocation_holds_though_another_line_is_damaged(self):
         keys(self.daemon.folder, "add", "--name", "spare", "--scopes", "read")
         lines = read(self.daemon).split(b"\n")

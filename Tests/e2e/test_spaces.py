@@ -4,6 +4,9 @@ The formulas of the daemon's own ids are public, and written out here again, as 
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 import time
 import unittest
 
@@ -173,6 +176,23 @@ class Orgs(DaemonCase):
         body["data"] = {"source": "test", "id": long, "reason": "r"}
         self.assertEqual(daemon.post("/v1/events", body).status, 200)
 
+    def test_a_call_that_was_moved_is_in_the_new_orgs_pack(self):
+        self.position(call("wander", org="org_a"), "a")
+        def correct(id, type, **data):
+            return self.daemon.post("/v1/events", {
+                "specversion": "1.0", "source": "finance", "id": id, "type": type,
+                "data": {"source": "test", "id": "wander", "reason": "r", **data}})
+        moved = call("wander", org="org_p")["data"]
+        self.assertEqual(correct("wander 1", "llm.call.amended", call=moved).status, 200)
+        self.assertEqual(correct("wander 2", "llm.call.voided", org="org_a").status, 200)
+        self.daemon.key("p", "read", "--org", "org_p")
+        self.assertNotIn(b"org_a", self.daemon.get("/v1/events?org=org_p", key="p").body)
+        pack = os.path.join(self.daemon.folder, "pack")
+        made = self.daemon.replay("pack", "--org", "org_p", "--period", "2026-03", "--to", pack)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        checked = subprocess.run([sys.executable, os.path.join(pack, "verify.py")], capture_output=True, timeout=60)
+        self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+
     def test_an_export_is_imported_to_the_same_bytes(self):
         self.position(call("exported", org="org_a"), "a")
         self.position(call("resp_" + "y" * 400), "all")
@@ -229,6 +249,33 @@ class Subscriptions(DaemonCase):
         self.assertProblem(self.assign("a4", "org_a", "2026-03-09T00:00:00Z", "sub_1"), 422, "subscription_taken")
         # Usage goes to who has it at the call's own time.
         self.assertEqual([self.owner("t1", "09"), self.owner("t2", "10")], ["org_a", "org_b"])
+
+    def test_a_name_that_stands_for_its_org_is_no_confined_keys_to_take(self):
+        """Without an assignment a subscription stands for the org, or user, of its name."""
+        for name, data in (("org_paid", {"credits": "5", "category": "paid"}), ("org_free", None)):
+            one = event(name, "credits.granted", org=name, **data) if data else call(name, org=name)
+            self.assertEqual(self.daemon.post("/v1/events", one).status, 200)
+            for at in ("2026-01-01T00:00:00Z", "2099-01-01T00:00:00Z"):
+                self.assertProblem(
+                    self.assign(f"claim {name}", "org_b", at, name, key="b admin"), 422, "subscription_taken")
+            self.assertEqual(self.owner(f"t {name}", "09", name), name)
+        # Its own name, and whoever speaks for all may say what he likes.
+        self.assertEqual(self.assign("own", "org_b", "2026-03-01T00:00:00Z", "org_b", key="b admin").status, 200)
+        self.assertEqual(self.assign("all", "org_z", "2026-03-01T00:00:00Z", "org_free").status, 200)
+        self.assertEqual(self.owner("t z", "09", "org_free"), "org_z")
+
+    def test_a_transaction_id_that_hundreds_of_others_use_is_found(self):
+        def post(org):
+            return self.daemon.post("/api/v1/events", {"event": {
+                "transaction_id": "1", "external_subscription_id": org, "code": "c",
+                "properties": {"model": "m", "response_cost": 1}}})
+        for number in range(120):
+            self.assertEqual(post(f"cust{number}").status, 200)
+        self.daemon.key("cust119", "ingest", "--org", "cust119")
+        for path, key in (("/api/v1/events/1", "cust119"), ("/api/v1/events/1?org=cust118", "all")):
+            answer = self.daemon.get(path, key=key)
+            self.assertEqual(answer.status, 200, answer)
+            self.assertIn(answer.json["event"]["external_subscription_id"], ("cust118", "cust119"))
 
     def test_ids_that_are_one_in_a_log_tell_a_confined_key_nothing(self):
         lot = {"credits": "5", "category": "promo"}

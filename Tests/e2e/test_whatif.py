@@ -312,6 +312,8 @@ class Applied(History):
         done = self.apply("--prices", file)
         self.assertEqual((done["stored"], done["set"]), (made["stored"], made["set"]))
         self.assertEqual(self.apply("--prices", file)["stored"], 0)
+        # At rest too: the read models have seen what was written.
+        self.verify()
         self.daemon.start()
         offline = self.balances()
         self.verify()

@@ -14,6 +14,8 @@ extension KeyStore {
     public enum StoreError: Error, CustomStringConvertible {
         case unreadable(path: String, reason: String)
         case damaged(path: String, lines: [Int])
+        /// There is none, and there was one.
+        case gone(path: String)
         /// The system gives this process no right to, and somebody else has it.
         case notOurs(path: String, owner: FileOwner)
         case nameTaken(Name)
@@ -27,6 +29,9 @@ extension KeyStore {
             case .damaged(let path, let lines):
                 "\(path) is damaged in \(StoreError.named(lines)): the checksum does not hold, and nothing was changed."
                     + " Take the line from a snapshot or delete it, and add a new key for the one that was on it"
+            case .gone(let path):
+                "\(path) is gone, and keys were used here; nothing was changed. Put it back, as from a snapshot; to "
+                    + "begin without the keys there were, delete key-uses.json beside it too"
             case .notOurs(let path, let owner):
                 "\(path) belongs to \(owner.userName) and has to stay so; nothing was changed"
             case .nameTaken(let name): "there is a key named \(name) already; revoke it or choose another name"

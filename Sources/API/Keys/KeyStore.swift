@@ -98,7 +98,10 @@ public final class KeyStore: Sendable {
     public func listed() throws -> (keys: [Key], damagedLines: [Int]) {
         try saying {
             switch see() {
-            case .nothing: return ([], [])
+            case .nothing:
+                // Who used keys here would lose them all to the first new one.
+                guard uses.lastUses.isEmpty else { throw StoreError.gone(path: path) }
+                return ([], [])
             case .unreachable(let code): throw FileError(operation: "stat", path: path, code: code)
             case .file: break
             }
@@ -303,6 +306,8 @@ public final class KeyStore: Sendable {
             let code = errno
             return code == ENOENT ? .nothing : .unreachable(code: code)
         }
+        // To open a pipe is to wait for who writes into it.
+        guard status.st_mode & S_IFMT == S_IFREG else { return .unreachable(code: EINVAL) }
         return .file(
             Stamp(
                 inode: UInt64(status.st_ino), size: Int64(status.st_size), modified: Moment(status.st_mtim),
