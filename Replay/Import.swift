@@ -57,14 +57,9 @@ private struct ImportFrame {
 
     mutating func add(_ record: Record) -> Digest {
         let start = arena.count
-        RecordCodec.encode(record.event, door: record.door, key: record.key, space: record.space, into: &arena)
-        let end = arena.count
-        let hash = arena.withUnsafeMutableBytes { bytes in
-            let slot = UnsafeMutableRawBufferPointer(rebasing: bytes[start..<end])
-            RecordCodec.stamp(slot, position: record.position, recordedAt: record.recordedAt)
-            return RecordCodec.hash(UnsafeRawBufferPointer(slot))
-        }
-        ends.append(end)
+        RecordCodec.encode(record, into: &arena)
+        let hash = arena.withUnsafeBytes { RecordCodec.hash(UnsafeRawBufferPointer(rebasing: $0[start...])) }
+        ends.append(arena.count)
         hashes.append(hash)
         recordedAt = record.recordedAt.microseconds
         return hash

@@ -43,10 +43,7 @@ public struct StoredEvent: Sendable {
     /// The record's canonical bytes.
     private var bytes: [UInt8] {
         var bytes: [UInt8] = []
-        RecordCodec.encode(record.event, door: record.door, key: record.key, space: record.space, into: &bytes)
-        bytes.withUnsafeMutableBytes {
-            RecordCodec.stamp($0, position: record.position, recordedAt: record.recordedAt)
-        }
+        RecordCodec.encode(record, into: &bytes)
         return bytes
     }
 

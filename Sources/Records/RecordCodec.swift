@@ -46,6 +46,18 @@ public enum RecordCodec {
         _ = append(event, door: door, key: key, space: space, to: &bytes)
     }
 
+    /// Appends the whole record: its canonical bytes, with its position and recordedAt. What was decoded comes out as
+    /// it went in.
+    public static func encode(_ record: Record, into bytes: inout [UInt8]) {
+        let start = bytes.count
+        encode(record.event, door: record.door, key: record.key, space: record.space, into: &bytes)
+        bytes.withUnsafeMutableBytes {
+            stamp(
+                UnsafeMutableRawBufferPointer(rebasing: $0[start...]), position: record.position,
+                recordedAt: record.recordedAt)
+        }
+    }
+
     /// As `encode`, and with the hashes that admission asks for, without encoding anything twice.
     public static func encodeHashed(
         _ event: Event, door: Door, key: Name?, space: KeySpace = .common, into bytes: inout [UInt8]

@@ -13,27 +13,48 @@ struct StoredEventTests {
         return writer.bytes
     }
 
-    private func stored(_ event: Event, position: UInt64 = 7) -> StoredEvent {
+    private func stored(
+        _ event: Event, position: UInt64 = 7, door: Door = .native, space: KeySpace = .common
+    ) -> StoredEvent {
         let record = Record(
-            position: position, recordedAt: Timestamp(microseconds: 1_795_334_400_123_456), door: .native,
-            key: Name("k"), event: event)
+            position: position, recordedAt: Timestamp(microseconds: 1_795_334_400_123_456), door: door,
+            key: Name("k"), space: space, event: event)
         var bytes: [UInt8] = []
-        RecordCodec.encode(event, door: record.door, key: record.key, into: &bytes)
-        let hash = bytes.withUnsafeMutableBytes { room in
-            RecordCodec.stamp(room, position: position, recordedAt: record.recordedAt)
-            return RecordCodec.hash(UnsafeRawBufferPointer(room))
-        }
-        return StoredEvent(record: record, hash: hash)
+        RecordCodec.encode(record, into: &bytes)
+        return StoredEvent(record: record, hash: bytes.withUnsafeBytes { RecordCodec.hash($0) })
     }
 
     @Test(arguments: 0..<RandomEvents.kinds)
     func `what is exported is imported as the same record`(kind: Int) throws {
         var random = RandomEvents(seed: 4711 + UInt64(kind))
         for _ in 0..<50 {
-            let before = stored(random.event(kind: kind))
-            let after = try StoredEvent.parse(line(before))
-            #expect(after.record == before.record)
-            #expect(after.hash == before.hash)
+            var event = random.event(kind: kind)
+            if random.chance(20), let id = EventID(String(repeating: "é", count: 300)) {
+                (event.id, event.wholeID) = (id.key, id.whole)
+            }
+            for before in [
+                stored(event), stored(event, door: .daemon), stored(event, door: .daemon, space: .daemon),
+                stored(event, door: .lago, space: .org(random.name())),
+            ] {
+                let after = try StoredEvent.parse(line(before))
+                #expect(after.record == before.record)
+                #expect(after.hash == before.hash)
+            }
+        }
+    }
+
+    @Test func `a space that its door cannot have is no line of an export`() throws {
+        var random = RandomEvents(seed: 1)
+        let before = stored(random.event(kind: 0), door: .daemon, space: .daemon)
+        let text = String(decoding: line(before), as: UTF8.self)
+        for (old, new) in [
+            ("\"door\":\"daemon\"", "\"door\":\"lago\""), ("\"space\":\"daemon\"", "\"space\":\"org\""),
+            ("\"space\":\"daemon\"", "\"space\":\"daemon\",\"space_org\":\"a\""),
+        ] {
+            #expect(text.contains(old))
+            #expect(throws: StoredEvent.FormError.self) {
+                try StoredEvent.parse(Array(text.replacing(old, with: new).utf8))
+            }
         }
     }
 

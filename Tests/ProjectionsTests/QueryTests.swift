@@ -253,12 +253,9 @@ private actor Writer {
             let recordedAt = frame.first?.recordedAt ?? .earliest
             for record in frame {
                 let start = bytes.count
-                RecordCodec.encode(record.event, door: record.door, key: record.key, into: &bytes)
-                bytes.withUnsafeMutableBytes { buffer in
-                    let slice = UnsafeMutableRawBufferPointer(rebasing: buffer[start...])
-                    RecordCodec.stamp(slice, position: record.position, recordedAt: record.recordedAt)
-                    hashes.append(RecordCodec.hash(UnsafeRawBufferPointer(slice)))
-                }
+                RecordCodec.encode(record, into: &bytes)
+                hashes.append(
+                    bytes.withUnsafeBytes { RecordCodec.hash(UnsafeRawBufferPointer(rebasing: $0[start...])) })
                 ends.append(bytes.count)
             }
             try await writer.append(bytes, ends, hashes, recordedAt.microseconds)

@@ -296,8 +296,7 @@ extension Record {
     /// Encoded and stamped.
     var bytes: [UInt8] {
         var bytes: [UInt8] = []
-        RecordCodec.encode(event, door: door, key: key, space: space, into: &bytes)
-        bytes.withUnsafeMutableBytes { RecordCodec.stamp($0, position: position, recordedAt: recordedAt) }
+        RecordCodec.encode(self, into: &bytes)
         return bytes
     }
 }

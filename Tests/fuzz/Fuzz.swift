@@ -129,7 +129,7 @@ private func check(_ items: [DoorItem], _ door: Door, itemsMax: Int) {
         case .parked(let parked):
             precondition(!parked.code.isEmpty, "parked without a code")
             precondition(parked.itemHash != nil, "parked without the item's hash")
-            for fact in parked.facts { precondition(fact.value.utf8.count <= Name.bytesMax, "a fact is long") }
+            for fact in parked.facts { precondition(fact.value.utf8.count <= EventID.bytesMax, "a fact is long") }
         case .skipped: break
         }
     }
@@ -221,7 +221,6 @@ private func fuzzRecord(_ input: [UInt8]) {
     }
     guard case .success(record) = remembered else { preconditionFailure("the decoder that remembers has another") }
     var bytes: [UInt8] = []
-    RecordCodec.encode(record.event, door: record.door, key: record.key, into: &bytes)
-    bytes.withUnsafeMutableBytes { RecordCodec.stamp($0, position: record.position, recordedAt: record.recordedAt) }
+    RecordCodec.encode(record, into: &bytes)
     precondition(bytes == input, "encoded again it is spelled otherwise")
 }
