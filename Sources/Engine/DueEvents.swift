@@ -56,19 +56,21 @@ extension Admission {
         return Name(checked: "authorization/\(what)/" + SHA256.hash(Array(text.utf8)).hex)
     }
 
-    /// Where the daemon's own event with this id is. What a client stored under it, before the daemon's keys were its
-    /// alone, is none, and noted.
+    /// Where the daemon's own event with this id is.
     mutating func ownPosition(of id: Name, history: History) throws -> UInt64? {
-        var key = IdempotencyKey(space: .daemon, source: Admission.source, id: id)
-        if let known = try find(key, history: history) { return known.position }
-        guard keys.ownAreCommon else { return nil }
-        key.space = .common
-        guard let known = try find(key, history: history) else { return nil }
-        guard try history.record(known.position)?.door == .daemon else {
-            foreign.insert(known.position)
-            return nil
-        }
-        return known.position
+        let key = IdempotencyKey(space: .daemon, source: Admission.source, id: id)
+        return try (find(key, history: history) ?? ownOfOldLog(id, history: history))?.position
+    }
+
+    /// The daemon's own event with this id, of the time before its keys were its alone. What a client stored under it
+    /// then is none, and noted.
+    mutating func ownOfOldLog(_ id: Name, history: History) throws -> Stored? {
+        guard keys.ownAreCommon,
+            let known = try find(IdempotencyKey(source: Admission.source, id: id), history: history)
+        else { return nil }
+        if try history.record(known.position)?.door == .daemon { return known }
+        foreign.insert(known.position)
+        return nil
     }
 }
 

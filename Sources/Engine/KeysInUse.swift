@@ -54,25 +54,22 @@ extension Admission {
     mutating func earlier(
         _ event: Event, _ item: Submission.Item, in space: KeySpace, target: Target?, history: History
     ) throws -> Verdict? {
-        var key = IdempotencyKey(space: space, source: event.source, id: event.id)
+        let key = IdempotencyKey(space: space, source: event.source, id: event.id)
         if let known = try find(key, hash: item.hashes.key, history: history) {
             return try isSame(item, known, history: history)
                 ? .duplicate(position: known.position) : .conflict(position: known.position)
         }
+        var other = key
         switch space {
-        case .org: key.space = .common
+        case .org: other.space = .common
         case .daemon:
-            guard keys.ownAreCommon else { return nil }
-            key.space = .common
+            guard let known = try ownOfOldLog(event.id, history: history) else { return nil }
+            return try isSame(item, known, history: history) ? .duplicate(position: known.position) : nil
         case .common:
             guard let org = target?.org ?? event.fact.org, keys.hasSpace(org) else { return nil }
-            key.space = .org(org)
+            other.space = .org(org)
         }
-        guard let known = try find(key, history: history), let record = try history.record(known.position) else {
-            return nil
-        }
-        if space == .daemon && record.door != .daemon {
-            foreign.insert(known.position)
+        guard let known = try find(other, history: history), let record = try history.record(known.position) else {
             return nil
         }
         // The same words may be of another call, or name an org only by a subscription that has changed hands since.

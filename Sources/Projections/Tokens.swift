@@ -38,7 +38,7 @@ public struct Tokens: Projection {
     }
 
     private struct Row {
-        var sums = TokenSums()
+        var sums = TokensAnswer.Totals()
         /// Of the latest call; nil when none was added.
         var lastAt: Timestamp?
     }
@@ -85,7 +85,7 @@ public struct Tokens: Projection {
 
     private mutating func add(_ call: Call, of position: UInt64, at time: Timestamp, isCall: Bool) throws {
         let rating = try controls.catalog.rateRemembering(call, at: time, countsCall: isCall)
-        let sums = TokenSums(call, isCall: isCall, rating: rating)
+        let sums = TokensAnswer.Totals(call, isCall: isCall, rating: rating)
         if let reason = rating.unpriced { unpriced.add(call, at: position, occurredAt: time, reason: reason) }
         let row = add(sums, of: call, at: time)
         if pending[row].lastAt.map({ $0 < time }) ?? true { pending[row].lastAt = time }
@@ -97,14 +97,14 @@ public struct Tokens: Projection {
         // Only asked: what a copy of the catalog remembered would be lost, and cost a copy of what it remembers.
         let catalog = controls.catalog(at: version.position)
         let rating = try catalog.rate(version.call, at: version.occurredAt, countsCall: version.isCall)
-        let sums = TokenSums(version.call, isCall: version.isCall, rating: rating)
+        let sums = TokensAnswer.Totals(version.call, isCall: version.isCall, rating: rating)
         if rating.unpriced != nil { unpriced.remove(at: version.position) }
         add(sums.negated, of: version.call, at: version.occurredAt)
     }
 
     /// Gives the place of the row.
     @discardableResult
-    private mutating func add(_ sums: TokenSums, of call: Call, at time: Timestamp) -> Int {
+    private mutating func add(_ sums: TokensAnswer.Totals, of call: Call, at time: Timestamp) -> Int {
         let row = row(of: call, on: time.day)
         pending[row].sums += sums
         return row
@@ -158,23 +158,11 @@ public struct Tokens: Projection {
     }
 }
 
-/// What one call, or many, add to a row: 128 bits wide, so that whatever was acknowledged can be added.
-struct TokenSums {
-    var calls: Int64 = 0
-    var inputTokens: Int128 = 0
-    var outputTokens: Int128 = 0
-    var cacheReadTokens: Int128 = 0
-    var cacheWriteTokens: Int128 = 0
-    var reasoningTokens: Int128 = 0
-    var images: Int128 = 0
-    var audioMicros: Int128 = 0
-    var charge = MoneySum.zero
-    var cost = MoneySum.zero
-    var unpricedCalls: Int64 = 0
-
-    init() {}
-
+/// What one call, or many, add to a row of the table.
+extension TokensAnswer.Totals {
+    /// Of one call or usage.
     init(_ call: Call, isCall: Bool, rating: Rating) {
+        self.init()
         calls = isCall && Quota.uses(call, plan: nil) ? 1 : 0
         if let usage = call.usage {
             inputTokens = Int128(usage.inputTokens ?? 0)
@@ -183,7 +171,7 @@ struct TokenSums {
             cacheWriteTokens = Int128(usage.cacheWriteTokens ?? 0)
             reasoningTokens = Int128(usage.reasoningTokens ?? 0)
             images = Int128(usage.images ?? 0)
-            if let seconds = usage.audioSeconds { audioMicros = seconds.sum(of: 6) }
+            if let seconds = usage.audioSeconds { audioMicroseconds = seconds.sum(of: 6) }
         }
         charge = MoneySum(rating.charge)
         // 10^9 n$ are a dollar.
@@ -200,14 +188,14 @@ struct TokenSums {
         cells.sum(cacheWriteTokens)
         cells.sum(reasoningTokens)
         cells.sum(images)
-        cells.sum(audioMicros)
+        cells.sum(audioMicroseconds)
         cells.sum(charge.nanos)
         cells.sum(cost.nanos)
         cells.integer(unpricedCalls)
     }
 
-    var negated: TokenSums {
-        var negated = TokenSums()
+    var negated: TokensAnswer.Totals {
+        var negated = TokensAnswer.Totals()
         negated.calls = -calls
         negated.inputTokens = -inputTokens
         negated.outputTokens = -outputTokens
@@ -215,24 +203,10 @@ struct TokenSums {
         negated.cacheWriteTokens = -cacheWriteTokens
         negated.reasoningTokens = -reasoningTokens
         negated.images = -images
-        negated.audioMicros = -audioMicros
+        negated.audioMicroseconds = -audioMicroseconds
         negated.charge = -charge
         negated.cost = -cost
         negated.unpricedCalls = -unpricedCalls
         return negated
-    }
-
-    static func += (sum: inout TokenSums, other: TokenSums) {
-        sum.calls += other.calls
-        sum.inputTokens += other.inputTokens
-        sum.outputTokens += other.outputTokens
-        sum.cacheReadTokens += other.cacheReadTokens
-        sum.cacheWriteTokens += other.cacheWriteTokens
-        sum.reasoningTokens += other.reasoningTokens
-        sum.images += other.images
-        sum.audioMicros += other.audioMicros
-        sum.charge += other.charge
-        sum.cost += other.cost
-        sum.unpricedCalls += other.unpricedCalls
     }
 }

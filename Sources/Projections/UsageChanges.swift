@@ -59,27 +59,9 @@ public struct UsageChanges {
 
     private func change(_ sign: Int64, _ version: Corrections.Version, by catalog: Catalog) throws -> UsageChange {
         let rating = try catalog.rate(version.call, at: version.occurredAt, countsCall: version.isCall)
-        var sums = TokenSums(version.call, isCall: version.isCall, rating: rating)
-        if sign < 0 { sums = sums.negated }
+        let totals = TokensAnswer.Totals(version.call, isCall: version.isCall, rating: rating)
         return UsageChange(
             sign: sign, position: version.position, call: version.call, isCall: version.isCall,
-            occurredAt: version.occurredAt, totals: TokensAnswer.Totals(sums))
-    }
-}
-
-extension TokensAnswer.Totals {
-    init(_ sums: TokenSums) {
-        self.init()
-        calls = sums.calls
-        inputTokens = sums.inputTokens
-        outputTokens = sums.outputTokens
-        cacheReadTokens = sums.cacheReadTokens
-        cacheWriteTokens = sums.cacheWriteTokens
-        reasoningTokens = sums.reasoningTokens
-        images = sums.images
-        audioMicroseconds = sums.audioMicros
-        charge = sums.charge
-        cost = sums.cost
-        unpricedCalls = sums.unpricedCalls
+            occurredAt: version.occurredAt, totals: sign < 0 ? totals.negated : totals)
     }
 }
